@@ -1,0 +1,1 @@
+"""Utilities shared by the experiments of an SMP Challenge solution."""

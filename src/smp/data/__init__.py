@@ -1,0 +1,113 @@
+"""Official files -> one posts table per track, cached as parquet; demo files are generated where there are none."""
+
+import hashlib
+import importlib
+import json
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smp import paths
+from smp.data.store import read_note, read_table, write_table
+from smp.paths import Track
+
+DEMO_POSTS = 5000
+_NOT_METADATA = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
+
+
+def source_hash(*files: str | Path) -> str:
+    """Short hash of source files: what they made is made again when the code changes."""
+    return hashlib.blake2b(b"".join(Path(f).read_bytes() for f in files), digest_size=8).hexdigest()
+
+
+def ensure_data(track: Track) -> Path:
+    """The track's data folder; generates the demo data, and says so, where no official files are found."""
+    if paths.is_demo(track) and not paths.data(track).is_dir():
+        from smp.data import demo
+
+        print(f"No official files in {paths.official(track)}: GENERATING DEMO data.", file=sys.stderr)
+        demo.generate(paths.demo_data(), posts=DEMO_POSTS)
+    return paths.data(track)
+
+
+def read_posts(track: Track) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The posts table of a track (train first, then test) and the count of every quirk handled.
+
+    Read from a parquet cache where the source files' sizes and times are those it was made from. Raises DataError.
+    """
+    cache, key = _cache(track), _cache_key(track)
+    note = read_note(cache)
+    if note.get("key") != key:
+        folder = ensure_data(track)
+        posts, quirks = importlib.import_module(f"smp.data.{track}").read(folder)
+        note = {"key": key, "fingerprint": _content_hash(folder), "quirks": json.dumps(quirks)}
+        write_table(cache, posts, note)
+        return posts, quirks
+    posts = read_table(cache)
+    for column in posts.select_dtypes(["datetime", "datetimetz"]):  # parquet knows no whole seconds
+        posts[column] = posts[column].dt.as_unit("s")
+    return posts, json.loads(note["quirks"])
+
+
+@lru_cache(maxsize=2)
+def load_posts(track: Track) -> pd.DataFrame:
+    """The posts table of a track, loaded once a process; treat it as read-only. Columns: see DESIGN in the README."""
+    return read_posts(track)[0]
+
+
+def fingerprint(track: Track) -> str:
+    """Hash of the bytes of the track's official metadata files (loads the posts where their cache is stale)."""
+    note = read_note(_cache(track))
+    if note.get("key") != _cache_key(track):
+        load_posts(track)
+        note = read_note(_cache(track))
+    return note["fingerprint"]
+
+
+def ceiling(track: Track) -> dict | None:
+    """The best scores the demo's generating model allows, or None for official data."""
+    if not paths.is_demo(track):
+        return None
+    return json.loads((paths.demo_data() / "ceiling.json").read_text())[track]
+
+
+def train_mask(posts: pd.DataFrame) -> np.ndarray:
+    """(n,) bool: the labelled posts."""
+    return (posts["split"] == "train").to_numpy()
+
+
+def _cache(track: Track) -> Path:
+    return paths.output(track) / "posts" / f"{track}.parquet"
+
+
+def _cache_key(track: Track) -> str:
+    """Changes with the name, size or time of a source file and with the loader's code."""
+    folder = ensure_data(track)
+    stats = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in _metadata_files(folder)]
+    loader = source_hash(Path(__file__).with_name(f"{track}.py"))
+    return hashlib.blake2b(repr((loader, stats)).encode(), digest_size=16).hexdigest()
+
+
+def _metadata_files(folder: Path) -> list[Path]:
+    """Metadata files below the folder; picture folders, hundreds of thousands of files, are not entered."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if f not in _NOT_METADATA and f[0] != ".")
+        found += [Path(parent, n) for n in sorted(names) if n.endswith((".json", ".jsonl", ".txt"))]
+    return found
+
+
+def _content_hash(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for path in _metadata_files(folder):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+__all__ = ["ceiling", "ensure_data", "fingerprint", "load_posts", "read_posts", "source_hash", "train_mask"]

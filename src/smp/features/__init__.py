@@ -1,0 +1,158 @@
+"""Feature families by name: computed once per data set, cached under output/features, read as one matrix.
+
+What is cached here never saw a popularity label. Families made from labels are computed inside the fold
+(`from_labels`), under the block rule: a row sees only labels of time blocks other than its own.
+"""
+
+import importlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+
+from smp import paths
+from smp.data import fingerprint, source_hash
+from smp.data.store import read_embeddings, read_note, read_table, write_embeddings, write_table
+from smp.matrix import FeatureMatrix
+from smp.paths import DataError, Track
+
+# family -> "module:function"; the function takes the posts table and returns a frame, or an array (n, d) stored as
+# float16. The module is imported only when the family has to be made.
+FAMILIES: dict[Track, dict[str, str]] = {
+    "image": {},
+    "video": {"video_stats": "video_stats:build"},
+}
+# Families made from labels: `build(posts, y, block, seed)`, where y (n,) is NaN where hidden and block (n,) the
+# time block of every post. Never cached: what they hold depends on the labels of one fold.
+LABEL_FAMILIES: dict[str, str] = {}
+# Families that read an optional external input.
+EXTERNAL = {"account_counters"}
+# Embeddings that an experiment makes -> the experiment.
+MADE_BY: dict[str, str] = {}
+
+
+def key(track: Track, name: str) -> str:
+    """What a family's cached values depend on: the data and the code (or the file, when it was not made here)."""
+    if name in FAMILIES[track] or name in LABEL_FAMILIES:
+        return f"{fingerprint(track)}-{source_hash(*_sources(_module(track, name)))}"
+    path = _locate(track, name)
+    return read_note(path).get("key") or f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
+
+
+def is_external(track: Track, name: str) -> bool:
+    """True for features from outside the official data, which a submission has to declare."""
+    made_here = name in FAMILIES[track] or name in LABEL_FAMILIES or name in MADE_BY
+    return name in EXTERNAL or not made_here
+
+
+def make(track: Track, name: str, posts: pd.DataFrame) -> None:
+    """Compute a family of FAMILIES and cache it, unless the cache is fresh."""
+    folder, fresh = paths.features(track), key(track, name)
+    table, keys = folder / f"{name}.parquet", folder / f"{name}.ids.parquet"
+    if fresh in (read_note(table).get("key"), read_note(keys).get("key")):
+        return
+    started = time.perf_counter()
+    made = _function(track, name)(posts)
+    if isinstance(made, pd.DataFrame):
+        write_table(table, made, {"key": fresh})
+    else:
+        write_embeddings(folder, name, posts.index, made, {"key": fresh})
+    print(f"features {track}/{name}: {made.shape[1]} columns in {time.perf_counter() - started:.1f} s", file=sys.stderr)
+
+
+def load(track: Track, names: Sequence[str], posts: pd.DataFrame) -> FeatureMatrix:
+    """The named families side by side, rows as in `posts`. Raises DataError when one is missing or lacks a post."""
+    matrices = []
+    for name in names:
+        if name in FAMILIES[track]:
+            make(track, name, posts)
+        matrices.append(_read(_locate(track, name), name, posts.index))
+    if not matrices:
+        raise ValueError("no features named")
+    return matrices[0].join(*matrices[1:])
+
+
+def from_labels(
+    track: Track, names: Sequence[str], posts: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int
+) -> FeatureMatrix:
+    """The label families of one fold side by side: y (n,) NaN where hidden, block (n,) the time block of a post."""
+    tables = [_function(track, name)(posts, y, block, seed) for name in names]
+    return FeatureMatrix.from_table(pd.concat(tables, axis=1))
+
+
+def _locate(track: Track, name: str) -> Path:
+    """The file of a family: made here, made by an experiment, or laid beside the official data by the user."""
+    folder = paths.features(track)
+    own = paths.extra_features(track) / f"{name}.parquet"
+    candidates = (folder / f"{name}.parquet", folder / f"{name}.ids.parquet", own)
+    for path in candidates:
+        if path.exists():
+            return path
+    if name in MADE_BY:
+        raise DataError(f"features '{name}' are not there yet; make them with: python exp/{MADE_BY[name]}/train.py")
+    known = ", ".join([*FAMILIES[track], *MADE_BY])
+    raise DataError(f"{own}: no such features; lay the file there or use one of: {known}")
+
+
+def _place(track: Track, name: str) -> list[str]:
+    return (FAMILIES[track].get(name) or LABEL_FAMILIES[name]).split(":")
+
+
+def _module(track: Track, name: str) -> ModuleType:
+    return importlib.import_module(f"smp.features.{_place(track, name)[0]}")
+
+
+def _function(track: Track, name: str) -> Callable:
+    return getattr(_module(track, name), _place(track, name)[1])
+
+
+def _read(path: Path, name: str, ids: pd.Index) -> FeatureMatrix:
+    if path.name.endswith(".ids.parquet"):
+        keys, array = read_embeddings(path.parent, name)
+        rows = _positions(keys, ids, path)
+        return FeatureMatrix.from_array(array, [f"{name}_{j}" for j in range(array.shape[1])], rows)
+    table = read_table(path)
+    if table.index.name != "post_id":
+        table = _own_file(table, ids, path)
+    rows = _positions(table.index, ids, path)
+    return FeatureMatrix.from_table(table if np.array_equal(rows, np.arange(len(table))) else table.iloc[rows])
+
+
+def _own_file(table: pd.DataFrame, ids: pd.Index, path: Path) -> pd.DataFrame:
+    """A user's own feature file: keyed by a column `post_id` or `pid`; posts it lacks become NaN and are counted."""
+    key = next((c for c in ("post_id", "pid") if c in table.columns), None)
+    if key is None:
+        raise DataError(f"{path}: no column post_id or pid; add one that names the post of every row")
+    table = table.set_index(table[key].astype(str).rename("post_id")).drop(columns=key)
+    if not table.index.is_unique:
+        raise DataError(f"{path}: post {table.index[table.index.duplicated()][0]} is there twice; keep one row a post")
+    print(f"{path}: {(~ids.isin(table.index)).sum()} of {len(ids)} posts without a row, left missing", file=sys.stderr)
+    return table.reindex(ids)
+
+
+def _positions(keys: pd.Index, ids: pd.Index, path: Path) -> np.ndarray:
+    if not keys.is_unique:
+        raise DataError(f"{path}: post {keys[keys.duplicated()][0]} is there twice; keep one row a post")
+    rows = keys.get_indexer(ids)
+    if (rows < 0).any():
+        lacking = ids[rows < 0]
+        raise DataError(
+            f"{path}: no row for {len(lacking)} posts, the first is {lacking[0]}; delete it and make it again"
+        )
+    return rows
+
+
+def _sources(module: ModuleType, seen: set[str] | None = None) -> list[str]:
+    """The family's source file and those of the feature modules it uses."""
+    seen = set() if seen is None else seen
+    seen.add(module.__file__)
+    for value in vars(module).values():
+        name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+        used = sys.modules.get(name) if str(name).startswith("smp.features.") else None
+        if used is not None and used.__file__ not in seen:
+            _sources(used, seen)
+    return sorted(seen)

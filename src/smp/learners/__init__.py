@@ -1,0 +1,27 @@
+"""Regressors behind one shape: arrays in, arrays out, no files."""
+
+from typing import Protocol
+
+import numpy as np
+
+from smp.learners.catboost import CatBoost
+from smp.learners.lgbm import LightGBM
+from smp.learners.mlp import MLP
+from smp.matrix import FeatureMatrix
+
+
+class Fitted(Protocol):
+    """A trained model."""
+
+    def predict(self, X: FeatureMatrix) -> np.ndarray:
+        """(n,) predictions for X (n, D)."""
+
+
+class Learner(Protocol):
+    """A frozen dataclass of hyperparameters."""
+
+    def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> Fitted:
+        """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
+
+
+__all__ = ["MLP", "CatBoost", "Fitted", "Learner", "LightGBM"]

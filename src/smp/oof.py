@@ -1,0 +1,91 @@
+"""The only K-fold loop: which rows a model learns from and predicts, and the out-of-fold tables that come of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from smp import paths
+from smp.data.store import read_table, write_table
+from smp.paths import DataError, Track
+
+
+@dataclass(frozen=True)
+class Part:
+    """One fit: positions in the posts table of the rows to learn from and of those to predict."""
+
+    name: str  # fold<k>, holdout (only where no fold is that already) or full (fitted on all labels, predicts the test)
+    train: np.ndarray
+    query: np.ndarray
+
+
+def parts_of(posts: pd.DataFrame, folds: pd.DataFrame) -> list[Part]:
+    """The fits of one experiment. `folds` (smp.folds) names the labelled rows; every other row is test."""
+    at = posts.index.get_indexer(folds.index)
+    fold, holdout = folds["fold"].to_numpy(), folds["holdout"].to_numpy()
+    parts = [Part(f"fold{k}", at[fold != k], at[fold == k]) for k in np.unique(fold)]
+    if not np.array_equal(fold == fold.max(), holdout):  # the time scheme's last fold is the holdout itself
+        parts.append(Part("holdout", at[~holdout], at[holdout]))
+    test = np.setdiff1d(np.arange(len(posts)), at)
+    return [*parts, Part("full", at, test)]
+
+
+def cross_fit(
+    folder: Path, ids: pd.Index, parts: Sequence[Part], fit_predict: Callable[[Part], np.ndarray]
+) -> dict[str, pd.DataFrame]:
+    """Fit every part that has no file yet and return all predictions: part -> (post_id x seed) frame.
+
+    `fit_predict(part)` returns (len(part.query), seeds). Each part is stored as `<part>.parquet`, renamed into place
+    when whole, so that a killed run goes on at the first unfinished part. Raises DataError on a prediction that is
+    not finite.
+    """
+    for part in tqdm(parts, desc=folder.name, unit="fit"):
+        path = folder / f"{part.name}.parquet"
+        if path.exists():
+            continue
+        pred = fit_predict(part)
+        if not np.isfinite(pred).all():
+            raise DataError(f"{folder.name} {part.name}: {(~np.isfinite(pred)).sum()} predictions are not finite")
+        columns = [f"seed{s}" for s in range(pred.shape[1])]
+        write_table(path, pd.DataFrame(pred, index=ids[part.query], columns=columns))
+    return {p.name: read_table(folder / f"{p.name}.parquet") for p in parts}
+
+
+def write_predictions(folder: Path, folds: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> None:
+    """Write `oof.parquet` (post_id, fold, pred) in the order of `folds`, and `test.parquet` (post_id, pred)."""
+    oof = pd.concat([v for k, v in predictions.items() if k.startswith("fold")]).mean(axis=1)
+    write_table(folder / "oof.parquet", folds[["fold"]].assign(pred=oof.reindex(folds.index)))
+    write_table(folder / "test.parquet", predictions["full"].mean(axis=1).rename("pred").to_frame())
+
+
+def load_oof(
+    track: Track, experiments: Sequence[str], folds: pd.DataFrame, posts: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Level-1 predictions of finished experiments: labelled posts x experiment, and test posts x experiment.
+
+    Rows come in the order of `folds` and of the test rows of `posts`, matched by id. Raises DataError where an
+    experiment is unfinished (naming the command that makes it), used other folds, lacks a post or is not finite.
+    """
+    oof, test = {}, {}
+    test_ids = posts.index[posts["label"].isna()]
+    for name in experiments:
+        folder = paths.output(track) / name
+        if not (folder / "metrics.json").exists():
+            script, _, variant = name.partition("@")
+            option = f" --variant {variant}" if variant else ""
+            raise DataError(f"{folder}: not finished; make it with: python exp/{script}/train.py{option}")
+        table, later = read_table(folder / "oof.parquet"), read_table(folder / "test.parquet")
+        if not table.index.is_unique or not later.index.is_unique:
+            raise DataError(f"{folder}/oof.parquet: a post is there twice; make it again with --force")
+        table, later = table.reindex(folds.index), later.reindex(test_ids)
+        if not (np.isfinite(table["pred"]).all() and np.isfinite(later["pred"]).all()):
+            raise DataError(
+                f"{folder}/oof.parquet: lacks posts of the fold table or is not finite; --force makes it again"
+            )
+        if not np.array_equal(table["fold"], folds["fold"]):
+            raise DataError(f"{folder}/oof.parquet: made under other folds; make it again with --force")
+        oof[name], test[name] = table["pred"], later["pred"]
+    return pd.DataFrame(oof), pd.DataFrame(test)

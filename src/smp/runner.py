@@ -1,0 +1,282 @@
+"""Runs one experiment: its command line, its folder, its cross-validation, its scores."""
+
+import importlib.metadata
+import json
+import logging
+import platform
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+import tyro
+
+from smp import features, paths
+from smp.data import ceiling, fingerprint, load_posts
+from smp.data.store import replacing
+from smp.folds import Scheme, label_blocks, load_folds
+from smp.learners import Learner
+from smp.matrix import FeatureMatrix
+from smp.metrics import TRACK_METRICS
+from smp.oof import Part, cross_fit, parts_of, write_predictions
+from smp.paths import ROOT, DataError, Track, one_line_errors
+
+log = logging.getLogger("smp")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What every first-level experiment states; an experiment's own Config gives the values."""
+
+    learner: Learner
+    features: tuple[str, ...]  # families that never saw a label
+    label_features: tuple[str, ...] = ()  # families made from labels, computed inside the fold
+    weight: Literal["uniform", "inverse_label"] = "uniform"  # inverse_label turns an L1 loss into MAPE
+    seeds: tuple[int, ...] = (0, 1, 2)  # predictions are averaged over seeds
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment on one data set: everything its artifacts depend on."""
+
+    name: str  # the experiment's folder name, with @variant
+    track: Track
+    config: Any
+    scheme: Scheme = "time"
+    force: bool = False
+    settings: dict = field(default_factory=dict)  # what goes to config.json beside the config
+
+    @property
+    def folder(self) -> Path:
+        return paths.output(self.track) / self.name
+
+
+def run_cv(script: str, config_class: type, track: Track, small: dict | None = None) -> None:
+    """Entry point of a first-level experiment: cross-validate its learner on its features and predict the test.
+
+    `small`: values of the config in the small profile. Reads the posts, the fold table and the named features; writes
+    the experiment's folder (see DESIGN in the README) and its row in scores.csv.
+    """
+
+    def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
+        config, y = run.config, posts["label"].to_numpy()
+        X, block = features.load(track, config.features, posts), label_blocks(posts)
+
+        def from_labels(visible: np.ndarray, seed: int) -> FeatureMatrix:
+            return features.from_labels(track, config.label_features, posts, visible, block, seed)
+
+        def fit_predict(part: Part) -> np.ndarray:
+            visible = np.full(len(posts), np.nan)
+            visible[part.train] = y[part.train]
+            weight = 1 / y[part.train] if config.weight == "inverse_label" else None
+            predictions = []
+            for seed in config.seeds:
+                matrix = X.join(from_labels(visible, seed)) if config.label_features else X
+                fitted = config.learner.fit(matrix.take(part.train), y[part.train], weight, seed)
+                predictions.append(fitted.predict(matrix.take(part.query)))
+                log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
+            return np.column_stack(predictions)
+
+        return fit_predict
+
+    run_experiment(script, config_class, track, fit_predict_of, small)
+
+
+def run_experiment(
+    script: str,
+    config_class: type,
+    track: Track,
+    fit_predict_of: Callable[[Run, pd.DataFrame, pd.DataFrame], Callable[[Part], np.ndarray]],
+    small: dict | None = None,
+) -> None:
+    """The contract around any experiment that predicts labels: resume, refuse, cross-fit, score.
+
+    `fit_predict_of(run, posts, folds)` gives the function that fits one part (smp.oof) and predicts its rows.
+    """
+    with one_line_errors():
+        run = parse_run(script, config_class, track, small)
+        if not open_folder(run):
+            print(f"{run.name}: finished earlier, nothing to do")
+            return
+        started = time.perf_counter()
+        posts = load_posts(track)
+        folds = load_folds(track, posts, run.scheme)
+        fit_predict = fit_predict_of(run, posts, folds)
+        predictions = cross_fit(run.folder, posts.index, parts_of(posts, folds), fit_predict)
+        write_predictions(run.folder, folds, predictions)
+        metrics = score(track, posts["label"], folds, predictions)
+        finish(run, {**metrics, "seconds": round(time.perf_counter() - started, 1)})
+
+
+def parse_run(script: str, config_class: type, track: Track, small: dict | None = None) -> Run:
+    """The command line of an experiment: every field of its config, the folds, a variant's name, --force."""
+    name, profile = Path(script).resolve().parent.name, paths.profile()
+    default = replace(config_class(), **(small or {})) if profile == "small" else config_class()
+
+    def options(
+        config: Annotated[config_class, tyro.conf.arg(name="")] = default,
+        scheme: Scheme = "time",
+        variant: str = "",
+        force: bool = False,
+    ) -> Run:
+        """Run the experiment.
+
+        Args:
+            config: values of this run; another value than the default belongs to a variant of its own.
+            scheme: how the labelled posts are folded; another than `time` is a variant of that name.
+            variant: name of a variant, kept in a folder of its own (expNNN_name@VARIANT).
+            force: delete what this experiment made before and start again.
+        """
+        suffix = "-".join(s for s in (variant, "" if scheme == "time" else scheme) if s)
+        used = (*getattr(config, "features", ()), *getattr(config, "label_features", ()))
+        settings = {
+            "config": json.loads(json.dumps(asdict(config))),
+            "track": track, "scheme": scheme, "profile": profile, "data": data_name(track),
+            "features": {f: features.key(track, f) for f in used},
+        }  # fmt: skip
+        return Run(f"{name}@{suffix}" if suffix else name, track, config, scheme, force, settings)
+
+    return tyro.cli(options)
+
+
+def open_folder(run: Run) -> bool:
+    """Claim the experiment's folder; False when the very same run is finished there already.
+
+    Raises DataError when the folder holds a run with other settings.
+    """
+    claim_output(run.track)
+    settings = run.folder / "config.json"
+    if run.force and run.folder.exists():
+        shutil.rmtree(run.folder)
+    if settings.exists():
+        found = json.loads(settings.read_text())
+        other = sorted(k for k in {*found, *run.settings} if found.get(k) != run.settings.get(k))
+        if other:
+            raise DataError(
+                f"{settings}: made with other {', '.join(other)}; keep both with --variant NAME or "
+                "start again with --force"
+            )
+        if (run.folder / "metrics.json").exists():
+            return False
+    else:
+        write_json(settings, run.settings)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[logging.FileHandler(run.folder / "log.txt")],
+        force=True,
+    )
+    log.info("%s %s", run.name, json.dumps(run.settings))
+    return True
+
+
+def finish(run: Run, metrics: dict) -> None:
+    """Write metrics.json, last of all, and the experiment's row in scores.csv."""
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if platform.system() == "Darwin":
+        gigabytes /= 2**10  # bytes there, KiB elsewhere
+    packages = ("numpy", "pandas", "scikit-learn", "lightgbm", "catboost", "torch")
+    record = {
+        "experiment": run.name, "track": run.track, "scheme": run.scheme, "data": data_name(run.track),
+        "profile": run.settings["profile"], **metrics, "peak_memory_gb": round(gigabytes, 2),
+        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}},
+        "commit": _commit(),
+    }  # fmt: skip
+    write_json(run.folder / "metrics.json", record)
+    table = write_scores(run.track)
+    print(table[table["experiment"] == run.name].to_string(index=False))
+    log.info("finished: %s", json.dumps(record))
+
+
+def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> dict:
+    """Every metric of the track, each beside the number of rows it was measured on.
+
+    cv: the whole OOF column; folds: each apart; holdout: the last block, from a model that saw only earlier posts,
+    with the averaged seeds and with each seed alone.
+    """
+    y = label.loc[folds.index]
+
+    def measure(pred: pd.Series) -> dict:
+        true = y.loc[pred.index].to_numpy()
+        return {"rows": len(pred), **{m: f(true, pred.to_numpy()) for m, f in TRACK_METRICS[track].items()}}
+
+    per_fold = {k: v for k, v in predictions.items() if k.startswith("fold")}
+    means = {k: v.mean(axis=1) for k, v in per_fold.items()}
+    of_fold = [measure(m) for m in means.values()]
+    last = predictions.get("holdout", predictions[f"fold{folds['fold'].max()}"])
+    names = list(TRACK_METRICS[track])
+    return {
+        "cv": measure(pd.concat(means.values())),
+        "folds": of_fold,
+        "fold_mean": {m: float(np.mean([f[m] for f in of_fold])) for m in names},
+        "fold_sd": {m: float(np.std([f[m] for f in of_fold])) for m in names},
+        "holdout": measure(last.mean(axis=1)),
+        "holdout_by_seed": [measure(last[s]) for s in last.columns],
+    }
+
+
+def write_scores(track: Track) -> pd.DataFrame:
+    """Rebuild scores.csv from every finished experiment's metrics.json, and return it.
+
+    share_of_ceiling: on demo data, the holdout score as a share of the best the generating model allows (the worst of
+    the track's metrics; for errors the ceiling's error divided by ours).
+    """
+    rows = []
+    for path in sorted(paths.output(track).glob("exp*/metrics.json")):
+        m = json.loads(path.read_text())
+        if "cv" not in m:
+            continue  # an experiment that makes features, not predictions
+        row = {k: m[k] for k in ("experiment", "track", "data", "profile", "scheme")}
+        row["cv_rows"], row["holdout_rows"] = m["cv"]["rows"], m["holdout"]["rows"]
+        best = ceiling(m["track"]) or {}
+        for part in ("cv", "holdout"):
+            for metric in TRACK_METRICS[m["track"]]:
+                row[f"{part}_{metric}"] = round(m[part][metric], 4)
+        if best:
+            shares = [
+                m["holdout"]["src"] / best["holdout"]["src"] if metric == "src"
+                else best["holdout"][metric] / m["holdout"][metric]
+                for metric in TRACK_METRICS[m["track"]]
+            ]  # fmt: skip
+            row["share_of_ceiling"] = round(min(shares), 3)
+        rows.append({**row, "seconds": m["seconds"], "peak_memory_gb": m["peak_memory_gb"]})
+    table = pd.DataFrame(rows)
+    with replacing(paths.output(track) / "scores.csv") as aside:
+        table.to_csv(aside, index=False)
+    return table
+
+
+def claim_output(track: Track) -> None:
+    """Stamp the output folder with data fingerprint and profile (run.json). Raises DataError on a mismatch."""
+    path = paths.output(track) / "run.json"
+    stamps = json.loads(path.read_text()) if path.exists() else {}
+    mine = {"data": data_name(track), "fingerprint": fingerprint(track), "profile": paths.profile()}
+    if stamps.setdefault(track, mine) != mine:
+        other = [k for k, v in mine.items() if stamps[track].get(k) != v]
+        raise DataError(
+            f"{path}: this folder holds {track} results of another {' and '.join(other)}; "
+            f"point SMP_OUTPUT at another folder, or delete {path.parent}"
+        )
+    write_json(path, stamps)
+
+
+def data_name(track: Track) -> str:
+    """`official` or `GENERATED DEMO`, as every result says."""
+    return "GENERATED DEMO" if paths.is_demo(track) else "official"
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Write aside, then rename."""
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(value, indent=1) + "\n")
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# The one test command: set-up and tests. Further arguments go to pytest.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../src/env.sh"
+install requirements.txt tests/requirements.txt
+cd "$root"
+"$PY" -m ruff check .
+exec "$PY" -m pytest --numprocesses 2 "$@"

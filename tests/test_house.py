@@ -1,0 +1,66 @@
+"""The architecture holds: floors, one reader of the environment, experiments that meet only through artifacts."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from smp.paths import ROOT
+
+SRC = ROOT / "src" / "smp"
+FLOORS = (
+    {"paths", "metrics"},
+    {"matrix", "data"},
+    {"folds", "features", "encoders", "learners"},
+    {"clip_ft"},
+    {"oof"},
+    {"runner"},
+    {"stacking", "selection"},
+    {"submission", "report", "bench", "check"},
+    {"stages"},
+)
+FLOOR_OF = {module: i for i, floor in enumerate(FLOORS) for module in floor}
+MODULES = sorted(p for p in SRC.rglob("*.py") if p != SRC / "__init__.py")
+EXPERIMENTS = sorted((ROOT / "exp").glob("exp*/train.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Second part of every `smp.<part>` the file imports, at any depth; other packages by their own name."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"smp.{a.name}" for a in node.names] if node.module == "smp" else [node.module or ""]
+        found |= {n.removeprefix("smp.").split(".")[0] for n in names}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SRC)))
+def test_a_module_imports_only_from_floors_below(path):
+    own = path.relative_to(SRC).parts[0].removesuffix(".py")
+    for name in imported(path) & set(FLOOR_OF) - {own}:
+        assert FLOOR_OF[name] < FLOOR_OF[own], f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SRC)))
+def test_only_paths_reads_the_environment(path):
+    if path != SRC / "paths.py":
+        assert not re.search(r"\benviron\b|\bgetenv\b", path.read_text())
+
+
+@pytest.mark.parametrize("path", [*MODULES, *EXPERIMENTS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_module_says_what_it_is_for(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.parent.name)
+def test_experiments_do_not_import_each_other_and_name_their_parents(path):
+    assert not [n for n in imported(path) if n.startswith("exp")]
+    assert "Parents:" in ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_smp_never_imports_an_experiment():
+    assert not [p for p in MODULES if any(n.startswith("exp") for n in imported(p))]
