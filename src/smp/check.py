@@ -2,58 +2,62 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from smp import paths
-from smp.data import image, pictures, video
+from smp.data import image, pictures, read_posts, video
 
 SITES = {"image": image.SITE, "video": video.SITE}
-
-
-def read_posts(track: paths.Track) -> tuple[pd.DataFrame, dict[str, int]]:
-    return {"image": image, "video": video}[track].read(paths.data(track))
 
 
 def report(track: paths.Track) -> None:
     """Print all that is known about a track's data. Raises DataError (or OSError) on the first fatal problem."""
     folder = paths.data(track)
     if paths.is_demo(track):
-        print(f"{track}: GENERATED DEMO DATA in {folder}, since {paths.official(track)} holds no official files")
-        print(f"  official     get them from {SITES[track]}")
+        print(f"{track}: GENERATED DEMO DATA in {folder}")
+        _line("official", f"none in {paths.official(track)}; get them from {SITES[track]}")
     else:
         print(f"{track}: official data in {folder}")
     posts, quirks = read_posts(track)
     train, test = (posts[posts["split"] == split] for split in ("train", "test"))
-    print(f"  posts        {len(train):,} train, {len(test):,} test")
-    print(f"  handled      {', '.join(f'{name}: {count:,}' for name, count in sorted(quirks.items())) or 'no quirk met'}")
-    _media(track, posts)
+    _line("posts", f"{len(train):,} train, {len(test):,} test")
+    _line("handled", ", ".join(f"{name}: {quirks[name]:,}" for name in sorted(quirks)) or "no quirk met")
+    if track == "image":
+        _images(folder, posts["image_path"])
+    else:
+        _videos(folder, posts["video_path"])
+    extra = sorted(path.name for path in paths.extra_features(track).glob("*.parquet"))
+    _line("extra", ", ".join(extra) or f"no feature files in {paths.extra_features(track)} (optional)")
     users, others = train["user_id"].unique(), test["user_id"].unique()
     unseen = ~test["user_id"].isin(users).to_numpy()
-    print(
-        f"  users        {len(users):,} train, {len(others):,} test, {len(np.intersect1d(users, others)):,} in both; "
-        f"{unseen.mean():.1%} of test posts are by users unseen in train"
-    )
-    label = train["label"]
-    print(f"  label        {label.min():.2f} to {label.max():.2f}, mean {label.mean():.3f}")
+    shared = len(np.intersect1d(users, others))
+    _line("users", f"{len(users):,} train, {len(others):,} test, {shared:,} in both")
+    _line("", f"{unseen.mean():.1%} of test posts are by users unseen in train")
+    _line("label", f"{train['label'].min():.2f} to {train['label'].max():.2f}, mean {train['label'].mean():.3f}")
     for name, part in (("train", train), ("test", test)):
-        print(f"  time {name:<7} {part['time'].min():%Y-%m-%d %H:%M:%S} to {part['time'].max():%Y-%m-%d %H:%M:%S} UTC")
+        _line(f"time {name}", f"{part['time'].min():%Y-%m-%d %H:%M} to {part['time'].max():%Y-%m-%d %H:%M} UTC")
 
 
-def _media(track: paths.Track, posts: pd.DataFrame) -> None:
-    folder = paths.data(track)
-    if track == "video":
-        found = sum((folder / path).is_file() for path in posts["video_path"] if path)
-        print(f"  videos       {found:,} of {len(posts):,} found (no experiment needs them)")
-        return
-    scan = pictures.scan(folder, posts["image_path"])
-    counts = scan["status"].value_counts()
-    print(f"  images       {counts['ok']:,} ok, {counts['missing']:,} missing, {counts['unreadable']:,} unreadable")
-    for status in ("missing", "unreadable"):
-        if counts[status]:
-            first = posts["image_path"].to_numpy()[(scan["status"] == status).to_numpy()][0]
-            print(f"    {status:<10} e.g. {folder / first}; get it from {SITES[track]}")
+def _line(name: str, value: str) -> None:
+    print(f"  {name:<11}{value}", flush=True)
+
+
+def _images(folder: Path, image_paths: pd.Series) -> None:
+    status = pictures.scan(folder, image_paths)["status"]
+    counts = status.value_counts()
+    _line("images", f"{counts['ok']:,} ok, {counts['missing']:,} missing, {counts['unreadable']:,} unreadable")
+    for kind in ("missing", "unreadable"):
+        if counts[kind]:
+            remedy = "" if paths.is_demo("image") else f"; get it from {SITES['image']}"  # the demo's are so on purpose
+            _line("", f"{kind}, e.g. {folder / image_paths[status == kind].iloc[0]}{remedy}")
+
+
+def _videos(folder: Path, video_paths: pd.Series) -> None:
+    found = sum((folder / path).is_file() for path in video_paths if path)
+    _line("videos", f"{found:,} of {len(video_paths):,} files there (none is needed)")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,10 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             report(one)
         except (paths.DataError, OSError) as error:
-            problems.append(f"{one}: {error}")
-    sys.stdout.flush()
+            problems.append(f"FATAL {one}: {error}")
     for problem in problems:
-        print(f"FATAL {problem}", file=sys.stderr)
+        print(problem, file=sys.stderr)
     return 1 if problems else 0
 
 

@@ -33,10 +33,10 @@ def make_folds(posts: pd.DataFrame, scheme: Scheme = "time", seed: int = 0) -> p
     try:
         fold = block
         if scheme != "time":
-            by_user = scheme == "user"
-            splitter = (GroupKFold if by_user else KFold)(N_FOLDS, shuffle=True, random_state=seed)
+            users = train["user_id"].cat.codes if scheme == "user" else None
+            splitter = (KFold if users is None else GroupKFold)(N_FOLDS, shuffle=True, random_state=seed)
             fold = np.empty(len(train), np.int8)
-            for k, (_, rows) in enumerate(splitter.split(train, groups=train["user_id"].cat.codes if by_user else None)):
+            for k, (_, rows) in enumerate(splitter.split(train, groups=users)):
                 fold[rows] = k
         filled = len(np.unique(fold)) == len(np.unique(block)) == N_FOLDS
     except ValueError:  # scikit-learn: fewer posts or users than folds

@@ -85,25 +85,28 @@ def _cache(track: Track) -> Path:
 
 
 def _cache_key(track: Track) -> str:
-    """Changes with the name, size or time of a source file and with the loader's code."""
+    """Changes with the name, size or time of a source file, the names of folders (pictures may come later) and code."""
     folder = ensure_data(track)
-    stats = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in _metadata_files(folder)]
-    loader = source_hash(Path(__file__).with_name(f"{track}.py"))
-    return hashlib.blake2b(repr((loader, stats)).encode(), digest_size=16).hexdigest()
+    files, folders = _metadata(folder)
+    stats = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    here = Path(__file__).parent
+    loader = source_hash(here / f"{track}.py", here / "pictures.py")
+    return hashlib.blake2b(repr((loader, stats, folders)).encode(), digest_size=16).hexdigest()
 
 
-def _metadata_files(folder: Path) -> list[Path]:
-    """Metadata files below the folder; picture folders, hundreds of thousands of files, are not entered."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if f not in _NOT_METADATA and f[0] != ".")
-        found += [Path(parent, n) for n in sorted(names) if n.endswith((".json", ".jsonl", ".txt"))]
-    return found
+def _metadata(folder: Path) -> tuple[list[Path], list[str]]:
+    """Metadata files below the folder, and the folders' names; those of pictures, with 70,000 users, are not entered."""
+    files, names = [], []
+    for parent, inner, found in os.walk(folder):
+        names += sorted(inner)
+        inner[:] = sorted(f for f in inner if f not in _NOT_METADATA and f[0] != ".")
+        files += [Path(parent, n) for n in sorted(found) if n.endswith((".json", ".jsonl", ".txt"))]
+    return files, names
 
 
 def _content_hash(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for path in _metadata_files(folder):
+    for path in _metadata(folder)[0]:
         digest.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())

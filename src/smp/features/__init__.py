@@ -23,7 +23,19 @@ from smp.paths import DataError, Track
 # family -> "module:function"; the function takes the posts table and returns a frame, or an array (n, d) stored as
 # float16. The module is imported only when the family has to be made.
 FAMILIES: dict[Track, dict[str, str]] = {
-    "image": {},
+    "image": {
+        "post_stats": "post_stats:build",
+        "picture_stats": "picture_stats:build",
+        "time_place": "time_place:build",
+        "user_behaviour": "user_behaviour:build",
+        "account_counters": "account_counters:build",
+        "text_words": "text:words",
+        "text_characters": "text:characters",
+        "text_descriptions": "text:descriptions",
+        "title_tags": "text:title_tags",
+        "tags_post": "tags:post_embedding",
+        "tags_user": "tags:user_embedding",
+    },
     "video": {"video_stats": "video_stats:build"},
 }
 # Families made from labels: `build(posts, y, block, seed)`, where y (n,) is NaN where hidden and block (n,) the

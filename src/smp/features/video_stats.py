@@ -47,7 +47,7 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     time = posts["time"].dt
     columns |= {
         "hour": time.hour.to_numpy(),
-        "weekday": time.weekday.to_numpy(),
+        "weekday": time.day_of_week.to_numpy(),
         "days": (posts["time"] - posts["time"].min()).dt.total_seconds().to_numpy() / 86400,
     }
     table = pd.DataFrame(columns, index=posts.index).astype(np.float32)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import lightgbm
 
 DENSE_LIMIT = 2**30  # bytes of float32 up to which one dense copy is simplest and fastest
+SMALL_MATRIX = 1_000_000  # values up to which one thread is the fastest
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class LightGBM:
     lambda_l2: float = 1.0
     cat_smooth: float = 20.0
     extra_trees: bool = False
-    threads: int = 0  # 0: all cores
+    threads: int = 0  # 0: all cores, or one where the matrix is so small that threads only wait for each other
 
     def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedLightGBM:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
@@ -58,7 +59,7 @@ class LightGBM:
             "objective": self.objective, "learning_rate": self.learning_rate, "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples, "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction, "bagging_freq": 1, "lambda_l2": self.lambda_l2,
-            "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "num_threads": self.threads,
+            "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "num_threads": self.threads or (1 if X.shape[0] * X.shape[1] < SMALL_MATRIX else 0),
             "seed": seed, "deterministic": True, "force_col_wise": True, "verbosity": -1,
         }  # fmt: skip
         categorical = [X.names.index(c) for c in X.categorical]

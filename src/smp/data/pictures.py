@@ -1,0 +1,104 @@
+"""Picture files of unknown quality: header sizes, a decoder that never raises, and a census of a whole data set."""
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image, ImageFile
+from tqdm import tqdm
+
+from smp.paths import DataError
+
+MAX_PIXELS = 64_000_000  # more than any camera of the data set; a few kilobytes can claim billions
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # no EPS: Pillow hands that to Ghostscript
+ImageFile.LOAD_TRUNCATED_IMAGES = True
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
+
+
+def header(path: Path) -> tuple[int, int, str]:
+    """Width and height in pixels and Pillow's mode, from the header alone.
+
+    Raises FileNotFoundError, or OSError for what is no picture or has more than MAX_PIXELS.
+    """
+    with _open(path) as picture:
+        return picture.width, picture.height, picture.mode
+
+
+def load_rgb(path: Path) -> Image.Image | None:
+    """The picture in RGB, of an animation the first frame; None when missing, unreadable or over MAX_PIXELS.
+
+    What a truncated file still holds is decoded; transparency is laid on white; 16 bits are scaled down to 8.
+    """
+    try:
+        with _open(path) as picture:
+            picture.load()
+            if picture.mode[0] in "IF":  # convert("RGB") would clip these at 255
+                levels = np.asarray(picture, dtype="float32")
+                top = 65535 if picture.mode[0] == "I" else max(float(levels.max()), 1e-9)
+                return Image.fromarray((levels / top * 255).clip(0, 255).astype("uint8")).convert("RGB")
+            if picture.has_transparency_data:
+                picture = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+            return picture.convert("RGB")
+    except Exception:  # decoders raise whatever they like on damaged files: OSError, SyntaxError, struct.error, ...
+        return None
+
+
+def scan(folder: Path, image_paths: Sequence[str], workers: int = 16) -> pd.DataFrame:
+    """One row a path, in its order (and under its index, if it has one): width, height, mode, file_size, status.
+
+    Sizes are float32 pixels and float64 bytes, NaN where unknown; status is ok, missing or unreadable. Only headers are
+    read. Raises DataError for a path that leaves `folder`, by its name or through a link; `folder` itself may be one.
+    """
+    root = folder.resolve()
+    index = image_paths.index if isinstance(image_paths, pd.Series) else None
+    paths = list(image_paths)
+    chunks = [paths[i : i + 256] for i in range(0, len(paths), 256)]
+    rows = []
+    with (
+        tqdm(total=len(paths), desc="image headers", unit="image", disable=None) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        for part in pool.map(lambda chunk: [_row(root, path) for path in chunk], chunks):
+            rows += part
+            bar.update(len(part))
+    table = pd.DataFrame(rows, columns=["width", "height", "mode", "file_size", "status"], index=index)
+    kinds = {"width": "float32", "height": "float32", "file_size": "float64", "mode": "category"}
+    return table.astype(kinds | {"status": pd.CategoricalDtype(["ok", "missing", "unreadable"])})
+
+
+def leaves_folder(paths: pa.Array) -> pa.Array:
+    """True for each path that is absolute, climbs with `..` or is empty: none may come from a data file."""
+    return pc.match_substring_regex(paths, r"^$|^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00")
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        picture = Image.open(path, formats=FORMATS)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header, as for load_rgb
+        raise OSError(f"{path}: {error}") from error
+    if picture.width * picture.height > MAX_PIXELS:
+        picture.close()
+        raise OSError(f"{path}: {picture.width} x {picture.height} pixels, more than {MAX_PIXELS:,}")
+    return picture
+
+
+def _row(root: Path, image_path: str) -> tuple:
+    try:
+        path = (root / image_path).resolve()
+        if not path.is_relative_to(root):
+            raise DataError(f"{root / image_path}: leads out of the data folder; move the pictures into it")
+        size = path.stat().st_size
+    except (OSError, ValueError, RuntimeError):  # the last two: a NUL in the name, a loop of links
+        return np.nan, np.nan, None, np.nan, "missing"
+    try:
+        return *header(path), size, "ok"
+    except OSError:
+        return np.nan, np.nan, None, size, "unreadable"

@@ -1,0 +1,160 @@
+"""One experiment through its real command line: artifacts, resume, refusals, scores."""
+
+import json
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smp import features, paths, runner
+from smp.data import load_posts
+from smp.data.store import read_table
+from smp.folds import load_folds
+from smp.learners import LightGBM
+from smp.metrics import mape
+from smp.oof import load_oof
+from smp.runner import Experiment, run_cv
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = ("video_stats",)
+    learner: LightGBM = LightGBM(objective="l1", rounds=20, learning_rate=0.1)
+    weight: str = "inverse_label"
+    seeds: tuple[int, ...] = (0, 1)
+
+
+@pytest.fixture
+def run(demo_run, tmp_path, monkeypatch):
+    script = tmp_path / "exp950_test" / "train.py"
+    script.parent.mkdir()
+
+    def call(*arguments, config=Config, **small):
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        run_cv(str(script), config, "video", small or None)
+        return paths.output("video")
+
+    return call
+
+
+def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
+    output = run()
+    folder = output / "exp950_test"
+    posts, metrics = load_posts("video"), json.loads((folder / "metrics.json").read_text())
+    folds = load_folds("video", posts)
+    oof, test = load_oof("video", ["exp950_test"], folds, posts)
+    y, pred = posts.loc[folds.index, "label"], oof["exp950_test"]
+    assert metrics["cv"] == {"rows": len(y), "mape": pytest.approx(mape(y, pred))}
+    late = folds["holdout"]
+    assert metrics["holdout"] == {"rows": int(late.sum()), "mape": pytest.approx(mape(y[late], pred[late]))}
+    for k, fold in enumerate(metrics["folds"]):
+        rows = folds["fold"] == k
+        assert fold == {"rows": int(rows.sum()), "mape": pytest.approx(mape(y[rows], pred[rows]))}
+    seeds = read_table(folder / "fold4.parquet")
+    np.testing.assert_allclose(seeds.mean(axis=1), pred[seeds.index])
+    assert metrics["holdout_by_seed"][1]["mape"] == pytest.approx(mape(y[late], seeds["seed1"]))
+    assert len(test) == (posts["split"] == "test").sum()
+    row = pd.read_csv(output / "scores.csv").set_index("experiment").loc["exp950_test"]
+    assert row["holdout_mape"] == pytest.approx(metrics["holdout"]["mape"], abs=1e-4)
+    assert row["holdout_rows"] == late.sum()
+    assert metrics["cv"]["mape"] < mape(y, np.full(len(y), y.median())), "learns something"
+    assert (folder / "log.txt").stat().st_size
+
+
+def test_the_holdout_of_another_scheme_comes_from_earlier_posts_only(run, monkeypatch):
+    output = run("--scheme", "random")
+    folder = output / "exp950_test@random"
+    posts = load_posts("video")
+    folds = load_folds("video", posts, "random")
+    held = read_table(folder / "holdout.parquet")
+    assert set(held.index) == set(folds.index[folds["holdout"]])
+    train = posts.loc[folds.index[~folds["holdout"]]]
+    assert train["time"].max() < posts.loc[held.index, "time"].min()
+    X = features.load("video", ("video_stats",), posts)
+    rows = posts.index.get_indexer(train.index)
+    fitted = Config().learner.fit(X.take(rows), train["label"].to_numpy(), 1 / train["label"].to_numpy(), 0)
+    np.testing.assert_allclose(fitted.predict(X.take(posts.index.get_indexer(held.index))), held["seed0"])
+
+
+def test_a_finished_run_is_not_repeated_and_a_broken_off_one_goes_on(run, capsys, monkeypatch):
+    folder = run() / "exp950_test"
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    run()
+    assert "nothing to do" in capsys.readouterr().out
+    assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+
+    oof = (folder / "oof.parquet").read_bytes()
+    for name in ("metrics.json", "oof.parquet", "fold2.parquet"):
+        (folder / name).unlink()
+    run()
+    assert (folder / "oof.parquet").read_bytes() == oof
+    assert (folder / "fold1.parquet").stat().st_mtime_ns == before["fold1.parquet"]
+
+
+def test_other_settings_are_refused_unless_a_variant_or_forced(run):
+    output = run()
+    with pytest.raises(SystemExit, match=r"made with other config; keep both with --variant NAME or start again"):
+        run("--learner.rounds", "10")
+    run("--learner.rounds", "10", "--variant", "short")
+    assert json.loads((output / "exp950_test@short" / "config.json").read_text())["config"]["learner"]["rounds"] == 10
+    run("--learner.rounds", "10", "--force")
+    assert json.loads((output / "exp950_test" / "config.json").read_text())["config"]["learner"]["rounds"] == 10
+    assert set(pd.read_csv(output / "scores.csv")["experiment"]) == {"exp950_test", "exp950_test@short"}
+
+
+def test_changed_feature_code_is_noticed(run, monkeypatch):
+    run()
+    monkeypatch.setattr(features, "source_hash", lambda *files: "changed")
+    with pytest.raises(SystemExit, match="made with other features"):
+        run()
+
+
+def test_the_small_profile_is_a_set_of_config_values(run):
+    folder = run(seeds=(5,)) / "exp950_test"
+    assert json.loads((folder / "config.json").read_text())["config"]["seeds"] == [5]
+    assert list(read_table(folder / "full.parquet")) == ["seed0"]
+
+
+def test_an_output_folder_of_another_profile_is_refused(run, monkeypatch):
+    run()
+    monkeypatch.setenv("SMP_PROFILE", "full")
+    with pytest.raises(SystemExit, match="holds video results of another profile; point SMP_OUTPUT at another folder"):
+        run()
+
+
+def test_a_missing_parent_names_the_command_that_makes_it(run, monkeypatch):
+    monkeypatch.setitem(features.MADE_BY, "clip_x", "exp001_clip_ft")
+    with pytest.raises(SystemExit, match=r"make them with: python exp/exp001_clip_ft/train\.py"):
+        run("--features", "clip_x")
+
+
+def test_labels_reach_a_model_only_through_its_training_rows(run, monkeypatch):
+    """Flip the labels of one fold: its own predictions must not move by a bit."""
+    posts = load_posts("video")
+    before = run("--variant", "before") / "exp950_test@before"
+    folds = load_folds("video", posts)
+    flipped = posts.copy()
+    rows = folds.index[folds["fold"] == 2]
+    flipped.loc[rows, "label"] = 14 - flipped.loc[rows, "label"]
+    monkeypatch.setattr(runner, "load_posts", lambda track: flipped)
+    after = run("--variant", "after") / "exp950_test@after"
+    pd.testing.assert_frame_equal(read_table(before / "fold2.parquet"), read_table(after / "fold2.parquet"))
+    assert not read_table(before / "fold1.parquet").equals(read_table(after / "fold1.parquet"))
+
+
+def test_an_own_feature_file_is_picked_up_by_name_and_its_gaps_are_missing(run, demo_folder, capsys):
+    posts = load_posts("video")
+    own = pd.DataFrame({"pid": posts.index[5:], "loudness": np.arange(len(posts) - 5.0)})
+    paths.extra_features("video").mkdir()
+    try:
+        own.sample(frac=1, random_state=0).to_parquet(paths.extra_features("video") / "sound.parquet")
+        X = features.load("video", ("video_stats", "sound"), posts)
+        assert "5 of" in capsys.readouterr().err
+        np.testing.assert_array_equal(X.dense()[:, -1], [np.nan] * 5 + list(range(len(posts) - 5)))
+        with pytest.raises(SystemExit, match="no such features"):
+            run("--features", "noise")
+    finally:
+        (paths.extra_features("video") / "sound.parquet").unlink()
+        paths.extra_features("video").rmdir()

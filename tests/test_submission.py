@@ -1,0 +1,165 @@
+"""Submission files: both official forms, and a checker that refuses each malformed file for the right reason."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smp import paths, submission
+from smp.data import load_posts
+from smp.data.store import write_table
+from smp.paths import DataError
+
+
+@pytest.fixture
+def finished(demo_run):
+    """A finished experiment of each track whose predictions run from far below to far above the labels' range."""
+    for track in paths.TRACKS:
+        posts = load_posts(track)
+        ids = posts.index[posts["split"] == "test"]
+        folder = paths.output(track) / f"exp900_{track}"
+        pred = np.linspace(-3, 30, len(ids))
+        write_table(folder / "test.parquet", pd.DataFrame({"pred": pred}, index=ids).sample(frac=1, random_state=0))
+        settings = {"features": {"post_stats": "k"}, "config": {}}
+        (folder / "config.json").write_text(json.dumps(settings))
+        (folder / "metrics.json").write_text("{}")
+    return demo_run
+
+
+def test_image_forms_are_the_official_ones(finished):
+    csv, js = submission.write("exp900_image", "image")
+    posts = load_posts("image")
+    ids = posts.index[posts["split"] == "test"]
+    lines = csv.read_text().splitlines()
+    assert lines[0] == "post_id,popularity_score"
+    assert [line.split(",")[0] for line in lines[1:]] == [f"post{i}" for i in ids]
+    content = json.loads(js.read_text())
+    assert content["version"] == "VERSION 1.2"
+    assert content["external_data"] == {"used": "false", "details": ""}
+    assert content["result"][0]["post_id"] == f"post{ids[0]}"
+    scores = np.array([r["popularity_score"] for r in content["result"]])
+    expected = np.clip(np.linspace(-3, 30, len(ids)), posts["label"].min(), posts["label"].max())
+    np.testing.assert_array_equal(scores, expected.round(4))
+    np.testing.assert_array_equal(pd.read_csv(csv)["popularity_score"], scores)
+    for file in (csv, js):
+        assert submission.problems(file, "image", posts) == []
+
+
+def test_video_header_is_configurable(finished):
+    (csv,) = submission.write("exp900_video", "video", score_column="polularity_score")
+    assert csv.read_text().startswith("pid,polularity_score\n")
+    posts = load_posts("video")
+    assert submission.problems(csv, "video", posts, "polularity_score") == []
+    assert "header must be pid,popularity_score" in submission.problems(csv, "video", posts)[0]
+
+
+def test_external_inputs_of_parents_are_declared(finished):
+    parent = finished / "exp900_image"
+    (parent / "config.json").write_text(json.dumps({"features": {"account_counters": "k"}, "config": {}}))
+    child = finished / "exp901_fusion"
+    child.mkdir()
+    (child / "config.json").write_text(json.dumps({"features": {}, "config": {"parents": ["exp900_image"]}}))
+    assert submission.external_data("image", "exp901_fusion") == {"used": "true", "details": "account_counters"}
+
+
+def test_unfinished_or_incomplete_experiments_write_nothing(finished):
+    with pytest.raises(DataError, match=r"not finished; make it with: python exp/exp777_none/train\.py"):
+        submission.write("exp777_none", "image")
+    table = pd.read_parquet(finished / "exp900_image" / "test.parquet")
+    write_table(finished / "exp900_image" / "test.parquet", table.iloc[3:])
+    with pytest.raises(DataError, match="lacks 3 test posts"):
+        submission.write("exp900_image", "image")
+    assert not paths.submissions("image").exists()
+
+
+def edit(change):
+    """A corruption of the CSV's lines, as a function of both files that returns the one it corrupted."""
+
+    def corrupt(csv, js):
+        lines = csv.read_text().splitlines()
+        csv.write_text("\n".join(change(lines)) + "\n")
+        return csv
+
+    return corrupt
+
+
+def raw(change):
+    """A corruption of the bytes of whichever file `change(csv, js)` names: (file, its new bytes)."""
+
+    def corrupt(csv, js):
+        file, content = change(csv, js)
+        file.write_bytes(content)
+        return file
+
+    return corrupt
+
+
+def edit_json(change):
+    def corrupt(csv, js):
+        content = json.loads(js.read_text())
+        js.write_text(json.dumps(change(content) or content))
+        return js
+
+    return corrupt
+
+
+def scored(value):
+    return edit(lambda x: [x[0], f"{x[1].split(',')[0]},{value}", *x[2:]])
+
+
+MALFORMED = {
+    "empty file": (edit(lambda x: []), "header must be post_id,popularity_score"),
+    "no header": (edit(lambda x: x[1:]), "header must be"),
+    "misspelt header": (edit(lambda x: ["post_id,polularity_score", *x[1:]]), "header must be"),
+    "columns swapped": (edit(lambda x: ["popularity_score,post_id", *x[1:]]), "header must be"),
+    "semicolons": (edit(lambda x: [line.replace(",", ";") for line in x]), "header must be"),
+    "a third field": (edit(lambda x: [x[0], x[1] + ",1", *x[2:]]), "row 1 has 3 fields"),
+    "an empty line": (edit(lambda x: [*x[:3], "", *x[3:]]), "row 3 has 0 fields"),
+    "a post missing": (edit(lambda x: x[:-1]), "1 test posts are missing"),
+    "only the header": (edit(lambda x: x[:1]), "test posts are missing"),
+    "a post twice": (edit(lambda x: [*x, x[1]]), "the post is there twice"),
+    "an unknown post": (edit(lambda x: [*x, "post999999999,5"]), "not a test post"),
+    "ids without post": (edit(lambda x: [x[0], *[line[4:] for line in x[1:]]]), "not a test post; ids look like 'post"),
+    "a training post": (edit(lambda x: [*x, f"post{load_posts('image').index[0]},5"]), "not a test post"),
+    "NaN": (scored("nan"), "not a finite number"),
+    "an empty score": (scored(""), "not a finite number"),
+    "infinity": (scored("inf"), "not a finite number"),
+    "text": (scored("high"), "not a finite number"),
+    "a decimal comma": (scored('"5,1"'), "not a finite number"),
+    "below the range": (scored("0.2"), "outside the labels' range"),
+    "above the range": (scored("99"), "outside the labels' range"),
+    "Latin-1 bytes": (raw(lambda csv, js: (csv, b"post_id,popularity_score\n\xe9,5\n")), "codec"),
+    "another ending": (lambda csv, js: csv.rename(csv.with_suffix(".txt")), r"must be a .csv file or a .json file"),
+    "truncated JSON": (raw(lambda csv, js: (js, js.read_bytes()[:-40])), "line 1 column"),
+    "JSON list": (edit_json(lambda c: c["result"]), "must be an object with exactly"),
+    "JSON without external_data": (edit_json(lambda c: c.pop("external_data") and None), "exactly version, result"),
+    "JSON of another version": (edit_json(lambda c: c.update(version="1.0")), "version must be"),
+    "JSON with undeclared data": (edit_json(lambda c: c.update(external_data="none")), "external_data must be"),
+    "JSON result an object": (edit_json(lambda c: c.update(result={})), "result must be a list"),
+    "JSON row without a score": (edit_json(lambda c: c["result"][4].pop("popularity_score") and None), "row 5 must be"),
+    "JSON score a string": (edit_json(lambda c: c["result"][4].update(popularity_score="5")), "row 5 .*not a finite"),
+    "JSON score null": (edit_json(lambda c: c["result"][4].update(popularity_score=None)), "row 5 .*not a finite"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_submissions_are_refused_for_the_right_reason(finished, name, capsys):
+    corrupt, reason = MALFORMED[name]
+    file = corrupt(*submission.write("exp900_image", "image"))
+    with pytest.raises(SystemExit, match=reason) as refused:
+        submission.check(file, "image")
+    assert str(file.name) in str(refused.value)
+    assert "valid" not in capsys.readouterr().out
+
+
+def test_a_good_file_is_shown_beside_the_training_labels(finished, capsys):
+    csv, _ = submission.write("exp900_image", "image")
+    submission.check(csv, "image")
+    printed = capsys.readouterr().out
+    assert "valid" in printed and "training labels" in printed
+
+
+def test_a_missing_file_is_one_line(finished, tmp_path):
+    with pytest.raises(SystemExit, match="No such file"):
+        submission.check(tmp_path / "none.csv", "image")
