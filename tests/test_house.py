@@ -14,7 +14,7 @@ FLOORS = (
     {"matrix", "data"},
     {"folds", "features", "encoders", "learners"},
     {"clip_ft"},
-    {"oof"},
+    {"oof", "tuning"},
     {"runner"},
     {"stacking", "selection"},
     {"submission", "report", "bench", "check"},

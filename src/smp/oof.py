@@ -61,6 +61,16 @@ def write_predictions(folder: Path, folds: pd.DataFrame, predictions: dict[str, 
     write_table(folder / "test.parquet", predictions["full"].mean(axis=1).rename("pred").to_frame())
 
 
+def finished(track: Track, name: str) -> Path:
+    """Folder of a finished experiment. Raises DataError naming the command that makes it."""
+    folder = paths.output(track) / name
+    if not (folder / "metrics.json").exists():
+        script, _, variant = name.partition("@")
+        option = f" --variant {variant}" if variant else ""
+        raise DataError(f"{folder}: not finished; make it with: python exp/{script}/train.py{option}")
+    return folder
+
+
 def load_oof(
     track: Track, experiments: Sequence[str], folds: pd.DataFrame, posts: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -72,11 +82,7 @@ def load_oof(
     oof, test = {}, {}
     test_ids = posts.index[posts["label"].isna()]
     for name in experiments:
-        folder = paths.output(track) / name
-        if not (folder / "metrics.json").exists():
-            script, _, variant = name.partition("@")
-            option = f" --variant {variant}" if variant else ""
-            raise DataError(f"{folder}: not finished; make it with: python exp/{script}/train.py{option}")
+        folder = finished(track, name)
         table, later = read_table(folder / "oof.parquet"), read_table(folder / "test.parquet")
         if not table.index.is_unique or not later.index.is_unique:
             raise DataError(f"{folder}/oof.parquet: a post is there twice; make it again with --force")

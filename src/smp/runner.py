@@ -1,5 +1,6 @@
 """Runs one experiment: its command line, its folder, its cross-validation, its scores."""
 
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -9,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,14 +19,14 @@ import pandas as pd
 import tyro
 
 from smp import features, paths
-from smp.data import ceiling, fingerprint, load_posts
+from smp.data import ceiling, fingerprint, load_posts, source_hash
 from smp.data.store import replacing
-from smp.folds import Scheme, label_blocks, load_folds
+from smp.folds import N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
-from smp.matrix import FeatureMatrix
-from smp.metrics import TRACK_METRICS
-from smp.oof import Part, cross_fit, parts_of, write_predictions
+from smp.metrics import TRACK_METRICS, loss
+from smp.oof import Part, cross_fit, finished, parts_of, write_predictions
 from smp.paths import ROOT, DataError, Track, one_line_errors
+from smp.tuning import search
 
 log = logging.getLogger("smp")
 
@@ -48,9 +49,10 @@ class Run:
     name: str  # the experiment's folder name, with @variant
     track: Track
     config: Any
+    settings: dict  # what config.json holds; another run in the same folder must have the same
     scheme: Scheme = "time"
     force: bool = False
-    settings: dict = field(default_factory=dict)  # what goes to config.json beside the config
+    tune: int = 0  # trials of the learner's hyperparameter search
 
     @property
     def folder(self) -> Path:
@@ -65,27 +67,47 @@ def run_cv(script: str, config_class: type, track: Track, small: dict | None = N
     """
 
     def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
-        config, y = run.config, posts["label"].to_numpy()
-        X, block = features.load(track, config.features, posts), label_blocks(posts)
-
-        def from_labels(visible: np.ndarray, seed: int) -> FeatureMatrix:
-            return features.from_labels(track, config.label_features, posts, visible, block, seed)
-
-        def fit_predict(part: Part) -> np.ndarray:
-            visible = np.full(len(posts), np.nan)
-            visible[part.train] = y[part.train]
-            weight = 1 / y[part.train] if config.weight == "inverse_label" else None
-            predictions = []
-            for seed in config.seeds:
-                matrix = X.join(from_labels(visible, seed)) if config.label_features else X
-                fitted = config.learner.fit(matrix.take(part.train), y[part.train], weight, seed)
-                predictions.append(fitted.predict(matrix.take(part.query)))
-                log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
-            return np.column_stack(predictions)
-
-        return fit_predict
+        fit = _fitter(run, posts)
+        learner = _tuned(run, posts, fit) if run.tune else run.config.learner
+        return lambda part: np.column_stack([fit(learner, part, seed) for seed in run.config.seeds])
 
     run_experiment(script, config_class, track, fit_predict_of, small)
+
+
+def _fitter(run: Run, posts: pd.DataFrame) -> Callable[[Learner, Part, int], np.ndarray]:
+    """The function that fits a learner with one seed on one part and predicts the part's other rows."""
+    config, y = run.config, posts["label"].to_numpy()
+    X, block = features.load(run.track, config.features, posts), label_blocks(posts)
+
+    def fit(learner: Learner, part: Part, seed: int) -> np.ndarray:
+        matrix = X
+        if config.label_features:
+            visible = np.full(len(posts), np.nan)
+            visible[part.train] = y[part.train]
+            made = features.from_labels(run.track, config.label_features, posts, visible, block, seed)
+            matrix = X.join(made)
+        weight = 1 / y[part.train] if config.weight == "inverse_label" else None
+        fitted = learner.fit(matrix.take(part.train), y[part.train], weight, seed)
+        log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
+        return fitted.predict(matrix.take(part.query))
+
+    return fit
+
+
+def _tuned(run: Run, posts: pd.DataFrame, fit: Callable[[Learner, Part, int], np.ndarray]) -> Learner:
+    """The best learner of an Optuna study on inner time folds: later blocks from earlier ones, never the holdout."""
+    block, y = label_blocks(posts), posts["label"].to_numpy()
+    inner = [
+        Part(f"inner{b}", np.flatnonzero(block < b), np.flatnonzero(block == b)) for b in (N_FOLDS - 3, N_FOLDS - 2)
+    ]
+
+    def loss_of(learner: Learner) -> float:
+        return float(np.mean([loss(run.track, y[p.query], fit(learner, p, run.config.seeds[0])) for p in inner]))
+
+    fixed = {**run.settings, "config": {k: v for k, v in run.settings["config"].items() if k != "learner"}}
+    name = hashlib.blake2b(json.dumps([fixed, fingerprint(run.track)]).encode(), digest_size=8).hexdigest()
+    journal = paths.output(run.track) / "studies" / f"{run.name}.journal"
+    return search(journal, name, run.config.learner, loss_of, run.tune)
 
 
 def run_experiment(
@@ -123,6 +145,7 @@ def parse_run(script: str, config_class: type, track: Track, small: dict | None 
         config: Annotated[config_class, tyro.conf.arg(name="")] = default,
         scheme: Scheme = "time",
         variant: str = "",
+        tune: int = 0,
         force: bool = False,
     ) -> Run:
         """Run the experiment.
@@ -131,16 +154,20 @@ def parse_run(script: str, config_class: type, track: Track, small: dict | None 
             config: values of this run; another value than the default belongs to a variant of its own.
             scheme: how the labelled posts are folded; another than `time` is a variant of that name.
             variant: name of a variant, kept in a folder of its own (expNNN_name@VARIANT).
+            tune: search the learner's hyperparameters on inner time folds until so many trials are finished, and run
+                the best as a variant of that name; the study is kept under output/studies and goes on where it stopped.
             force: delete what this experiment made before and start again.
         """
-        suffix = "-".join(s for s in (variant, "" if scheme == "time" else scheme) if s)
+        suffix = "-".join(s for s in (variant, "" if scheme == "time" else scheme, "tuned" if tune else "") if s)
         used = (*getattr(config, "features", ()), *getattr(config, "label_features", ()))
         settings = {
             "config": json.loads(json.dumps(asdict(config))),
             "track": track, "scheme": scheme, "profile": profile, "data": data_name(track),
             "features": {f: features.key(track, f) for f in used},
+            "parents": {p: source_hash(finished(track, p) / "oof.parquet") for p in getattr(config, "parents", ())},
+            "tune": tune,
         }  # fmt: skip
-        return Run(f"{name}@{suffix}" if suffix else name, track, config, scheme, force, settings)
+        return Run(f"{name}@{suffix}" if suffix else name, track, config, settings, scheme, force, tune)
 
     return tyro.cli(options)
 

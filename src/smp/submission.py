@@ -18,6 +18,7 @@ from smp import paths
 from smp.data import load_posts
 from smp.data.store import read_table, replacing
 from smp.features import is_external
+from smp.oof import finished
 from smp.paths import DataError, Track, one_line_errors
 
 VERSION = "VERSION 1.2"  # of the image track's JSON form
@@ -36,9 +37,7 @@ def write(experiment: str, track: Track, score_column: str = "popularity_score")
         track: image or video.
         score_column: header of the score; some years' video samples spell it `polularity_score`.
     """
-    folder = paths.output(track) / experiment
-    if not (folder / "metrics.json").exists():
-        raise DataError(f"{folder}: not finished; make it with: python exp/{experiment.split('@')[0]}/train.py")
+    folder = finished(track, experiment)
     posts = load_posts(track)
     test_ids = posts.index[posts["split"] == "test"]
     pred = read_table(folder / "test.parquet")["pred"].reindex(test_ids)

@@ -95,7 +95,7 @@ def _cache_key(track: Track) -> str:
 
 
 def _metadata(folder: Path) -> tuple[list[Path], list[str]]:
-    """Metadata files below the folder, and the folders' names; those of pictures, with 70,000 users, are not entered."""
+    """Metadata files below the folder, and the folders' names; picture folders, with 70,000 users, are not entered."""
     files, names = [], []
     for parent, inner, found in os.walk(folder):
         names += sorted(inner)

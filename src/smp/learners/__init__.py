@@ -1,12 +1,15 @@
 """Regressors behind one shape: arrays in, arrays out, no files."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from smp.learners.catboost import CatBoost
 from smp.learners.lgbm import LightGBM
 from smp.learners.mlp import MLP
+
+if TYPE_CHECKING:
+    import optuna
 from smp.matrix import FeatureMatrix
 
 
@@ -22,6 +25,9 @@ class Learner(Protocol):
 
     def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> Fitted:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
+
+    def suggest(self, trial: "optuna.Trial") -> "Learner":
+        """This learner with the values a trial proposes (smp.tuning)."""
 
 
 __all__ = ["MLP", "CatBoost", "Fitted", "Learner", "LightGBM"]

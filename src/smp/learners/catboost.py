@@ -1,6 +1,6 @@
 """CatBoost on a feature matrix, categoricals given natively; on the GPU where there is one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ from smp.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
     import catboost
+    import optuna
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ class CatBoost:
     rsm: float = 1.0  # share of columns tried at a split; CPU only
     max_ctr_complexity: int = 1  # pairs of categoricals cost much and gained nothing in the winners' recipes
     threads: int = -1  # all cores
+
+    def suggest(self, trial: "optuna.Trial") -> "CatBoost":
+        """This learner with the values a trial proposes."""
+        return replace(
+            self,
+            rounds=trial.suggest_int("rounds", 200, 4000, log=True),
+            learning_rate=trial.suggest_float("learning_rate", 0.01, 0.2, log=True),
+            depth=trial.suggest_int("depth", 4, 9),
+            l2_leaf_reg=trial.suggest_float("l2_leaf_reg", 0.5, 50, log=True),
+            rsm=trial.suggest_float("rsm", 0.2, 1.0),
+        )
 
     def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedCatBoost:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""

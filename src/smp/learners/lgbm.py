@@ -1,6 +1,6 @@
 """LightGBM on a feature matrix, streamed to its binner where a float32 copy would be too large."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -9,6 +9,7 @@ from smp.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
     import lightgbm
+    import optuna
 
 DENSE_LIMIT = 2**30  # bytes of float32 up to which one dense copy is simplest and fastest
 SMALL_MATRIX = 1_000_000  # values up to which one thread is the fastest
@@ -51,15 +52,31 @@ class LightGBM:
     extra_trees: bool = False
     threads: int = 0  # 0: all cores, or one where the matrix is so small that threads only wait for each other
 
+    def suggest(self, trial: "optuna.Trial") -> "LightGBM":
+        """This learner with the values a trial proposes."""
+        return replace(
+            self,
+            rounds=trial.suggest_int("rounds", 100, 4000, log=True),
+            learning_rate=trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
+            num_leaves=trial.suggest_int("num_leaves", 8, 255, log=True),
+            min_child_samples=trial.suggest_int("min_child_samples", 5, 200, log=True),
+            feature_fraction=trial.suggest_float("feature_fraction", 0.2, 1.0),
+            bagging_fraction=trial.suggest_float("bagging_fraction", 0.5, 1.0),
+            lambda_l2=trial.suggest_float("lambda_l2", 0.01, 100, log=True),
+            cat_smooth=trial.suggest_float("cat_smooth", 1, 200, log=True),
+            extra_trees=trial.suggest_categorical("extra_trees", [False, True]),
+        )
+
     def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedLightGBM:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
         import lightgbm
 
+        threads = self.threads or (1 if X.shape[0] * X.shape[1] < SMALL_MATRIX else 0)
         params = {
             "objective": self.objective, "learning_rate": self.learning_rate, "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples, "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction, "bagging_freq": 1, "lambda_l2": self.lambda_l2,
-            "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "num_threads": self.threads or (1 if X.shape[0] * X.shape[1] < SMALL_MATRIX else 0),
+            "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "num_threads": threads,
             "seed": seed, "deterministic": True, "force_col_wise": True, "verbosity": -1,
         }  # fmt: skip
         categorical = [X.names.index(c) for c in X.categorical]

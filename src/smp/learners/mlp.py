@@ -1,6 +1,6 @@
 """A multilayer perceptron in torch: quantile-normalised numbers and embedded categoricals, on the GPU if any."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from smp.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
+    import optuna
     import torch
     from sklearn.preprocessing import QuantileTransformer
 
@@ -50,6 +51,17 @@ class MLP:
     width: int = 256
     dropout: float = 0.2
     category_dropout: float = 0.05  # share of categories hidden in training, so that `unknown` is learnt too
+
+    def suggest(self, trial: "optuna.Trial") -> "MLP":
+        """This learner with the values a trial proposes."""
+        return replace(
+            self,
+            epochs=trial.suggest_int("epochs", 4, 40, log=True),
+            learning_rate=trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
+            weight_decay=trial.suggest_float("weight_decay", 1e-4, 1.0, log=True),
+            width=trial.suggest_int("width", 64, 512, log=True),
+            dropout=trial.suggest_float("dropout", 0.0, 0.6),
+        )
 
     def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedMLP:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
