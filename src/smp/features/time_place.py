@@ -1,0 +1,126 @@
+"""When and where a post was made: clocks and calendars, coordinates, and the distance from the user's usual place."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+
+from smp.features.tags import arrow, ratio
+
+GEO_CLUSTERS = 100
+MIN_COUNTRY_POSTS = 20  # a rarer last part of a location text is no country
+EARTH_RADIUS = 6371.0088  # km
+SEED = 0
+
+
+def build(posts: pd.DataFrame) -> pd.DataFrame:
+    """One row a post. Local time is UTC + timezone_offset, or UTC where the offset is unknown.
+
+    time_*: weekday 0 = Monday; hour_of_week = 24 * weekday + hour (peers ship 7 *); sine and cosine of hour, weekday
+    and month; days since the first post of the data. place_*, where the track has coordinates: degrees, the 1 degree
+    cell and k-means cluster as categories, log1p of the posts in the cell, the user's median coordinates and share of
+    located posts, log1p km between post and median. NaN or no category without coordinates. Statistics are over train
+    and test, no label involved. Source: CHALLENGE 3.5.
+    """
+    columns = _time(posts)
+    if "latitude" in posts:
+        columns |= _place(posts)
+    if "location_description" in posts:
+        columns["place_country"] = _country(posts["location_description"])
+    columns = {
+        name: values if isinstance(values, pd.Categorical) else np.asarray(values, np.float32)
+        for name, values in columns.items()
+    }
+    return pd.DataFrame(columns, index=posts.index)
+
+
+def seconds(column: pd.Series) -> np.ndarray:
+    """(n,) float64 seconds since 1970 of a time column, with a zone (then UTC) or without; NaN for NaT."""
+    values = column.to_numpy("datetime64[s]")
+    return np.where(np.isnat(values), np.nan, values.astype(np.int64))
+
+
+def local_seconds(posts: pd.DataFrame) -> np.ndarray:
+    """(n,) float64 seconds since 1970 on the user's clock; UTC where the offset is unknown."""
+    offset = posts["timezone_offset"].fillna(0).to_numpy(np.float64) if "timezone_offset" in posts else 0.0
+    return seconds(posts["time"]) + 3600 * offset
+
+
+def _time(posts: pd.DataFrame) -> dict[str, np.ndarray]:
+    utc, local = seconds(posts["time"]), local_seconds(posts)
+    day = local // 86_400
+    hour, weekday = local % 86_400 / 3600, (day + 3) % 7  # 1970-01-01 was a Thursday
+    clock = pd.Series(local.astype(np.int64).astype("datetime64[s]")).dt
+    month = clock.month.to_numpy()
+    columns = {
+        "time_hour_utc": utc % 86_400 // 3600,
+        "time_hour": hour // 1,
+        "time_weekday": weekday,
+        "time_hour_of_week": 24 * weekday + hour // 1,
+        "time_week": clock.isocalendar()["week"].to_numpy(np.float32),
+        "time_month": month,
+        "time_day": (utc - utc.min()) / 86_400,
+    }
+    for name, share in {"hour": hour / 24, "weekday": weekday / 7, "month": (month - 1) / 12}.items():
+        columns[f"time_{name}_sin"] = np.sin(2 * np.pi * share)
+        columns[f"time_{name}_cos"] = np.cos(2 * np.pi * share)
+    return columns
+
+
+def _place(posts: pd.DataFrame) -> dict[str, np.ndarray | pd.Categorical]:
+    latitude, longitude = posts["latitude"].to_numpy(np.float64), posts["longitude"].to_numpy(np.float64)
+    located = np.isfinite(latitude) & np.isfinite(longitude)
+    coordinates = np.where(located, [latitude, longitude], np.nan)  # (2, n)
+    user = posts["user_id"].cat.codes.to_numpy()
+    cell = np.where(located, (np.floor(latitude) + 90) * 360 + (np.floor(longitude) + 180) % 360, np.nan)
+    cells, number, size = np.unique(cell[located], return_inverse=True, return_counts=True)
+    crowd = np.full(len(posts), np.nan)
+    crowd[located] = np.log1p(size[number])
+    home = pd.DataFrame(coordinates.T).groupby(user).transform("median").to_numpy().T
+    columns = {
+        "place_known": located,
+        "place_accuracy": posts["geoaccuracy"],
+        "place_latitude": coordinates[0],
+        "place_longitude": coordinates[1],
+        "place_cell": pd.Categorical(cell, categories=cells),
+        "place_cell_posts": crowd,
+        "place_user_latitude": home[0],
+        "place_user_longitude": home[1],
+        "place_user_known": ratio(np.bincount(user, located), np.bincount(user))[user],
+        "place_from_usual": np.log1p(_kilometres(coordinates, home)),
+        "place_cluster": _clusters(coordinates, located),
+    }
+    return columns
+
+
+def _kilometres(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Great-circle distance (n,) between places (2, n) in degrees, by the haversine formula."""
+    (lat_a, lon_a), (lat_b, lon_b) = np.radians(a), np.radians(b)
+    chord = np.sin((lat_b - lat_a) / 2) ** 2 + np.cos(lat_a) * np.cos(lat_b) * np.sin((lon_b - lon_a) / 2) ** 2
+    return 2 * EARTH_RADIUS * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+
+
+def _clusters(coordinates: np.ndarray, located: np.ndarray) -> pd.Categorical:
+    """k-means on the unit sphere, over places to 0.01 degree weighted by their posts: no seam at the date line."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    codes = np.full(coordinates.shape[1], -1)
+    if located.any():
+        places, row, posts = np.unique(
+            coordinates[:, located].round(2), axis=1, return_inverse=True, return_counts=True
+        )
+        latitude, longitude = np.radians(places)
+        sphere = np.column_stack(
+            [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+        )
+        model = MiniBatchKMeans(min(GEO_CLUSTERS, len(sphere)), batch_size=4096, n_init=3, random_state=SEED)
+        codes[located] = model.fit_predict(sphere, sample_weight=posts)[row.ravel()]
+    return pd.Categorical.from_codes(codes, categories=range(GEO_CLUSTERS))
+
+
+def _country(location: pd.Series) -> pd.Categorical:
+    """The last part of "City, Country" in lower case; none where it is rare or missing."""
+    last = pc.utf8_trim_whitespace(pc.utf8_lower(pc.replace_substring_regex(arrow(location), r"(?s)^.*,", "")))
+    names = pd.Series(last.to_pandas())
+    counts = names[names != ""].value_counts()
+    countries = sorted(counts.index[counts >= MIN_COUNTRY_POSTS])
+    return pd.Categorical(names.where(names.isin(countries)), categories=countries)
