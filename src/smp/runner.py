@@ -217,7 +217,8 @@ def finish(run: Run, metrics: dict) -> None:
     }  # fmt: skip
     write_json(run.folder / "metrics.json", record)
     table = write_scores(run.track)
-    print(table[table["experiment"] == run.name].to_string(index=False))
+    if "cv" in metrics:
+        print(table[table["experiment"] == run.name].to_string(index=False))
     log.info("finished: %s", json.dumps(record))
 
 

@@ -4,10 +4,9 @@ import multiprocessing
 import runpy
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import pandas as pd
 import tyro
@@ -20,18 +19,19 @@ from smp.runner import data_name
 
 @dataclass(frozen=True)
 class Stage:
-    """One experiment of a track: what it needs and what it leaves under output/."""
+    """One experiment: what it reads beside the official files, and what it leaves in its folder under output/."""
 
     name: str
     track: Track
-    reads: tuple[str, ...] = field(default=("official files",))
-    writes: tuple[str, ...] = ("oof.parquet", "test.parquet", "metrics.json")
+    parents: tuple[str, ...] = ()
+    writes: str = "oof.parquet, test.parquet, metrics.json"
+    is_study: bool = False  # answers a question; no submission needs it
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         return (paths.output(self.track) / self.name / "metrics.json").exists()
 
-    def command(self, force: bool) -> None:
+    def run(self, force: bool) -> None:
         """Run the experiment's script as `python exp/<name>/train.py` would."""
         sys.argv = [f"exp/{self.name}/train.py", *(["--force"] if force else [])]
         runpy.run_path(str(ROOT / "exp" / self.name / "train.py"), run_name="__main__")
@@ -39,54 +39,65 @@ class Stage:
 
 STAGES = (
     Stage("exp010_lgbm", "image"),
+    Stage("exp011_catboost", "image"),
+    Stage("exp012_mlp", "image"),
+    Stage("exp020_fusion", "image", ("exp010_lgbm", "exp011_catboost", "exp012_mlp")),
+    Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", is_study=True),
     Stage("exp051_lgbm", "video"),
 )
-FINAL: dict[Track, str] = {"image": "exp010_lgbm", "video": "exp051_lgbm"}  # what the submission is made from
+FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from
 
 
 def main(
-    which: tyro.conf.Positional[Literal["image", "video", "all"]] = "all",
+    which: tyro.conf.Positional[Literal["image", "video", "studies", "all"]] = "all",
     force: bool = False,
-    from_: str = "",
-    list_: bool = False,
+    from_: Annotated[str, tyro.conf.arg(name="from")] = "",
+    list_: Annotated[bool, tyro.conf.arg(name="list")] = False,
 ) -> None:
     """From official files to submission files; finished stages are skipped.
 
     Args:
-        which: the track to run.
+        which: a track, which runs what its submission needs; the studies; or all of them.
         force: run finished stages again.
         from_: run this experiment and all later ones again (expNNN or its full name).
         list_: only list the stages, what they read and write, and whether they are done.
     """
-    tracks = [t for t in paths.TRACKS if which in (t, "all")]
-    stages = [s for s in STAGES if s.track in tracks]
+    stages = [s for s in STAGES if which == "all" or ("studies" if s.is_study else s.track) == which]
+    tracks = [t for t in paths.TRACKS if any(s.track == t for s in stages)]
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
         raise DataError(f"--from {from_}: no such stage; use one of {', '.join(s.name for s in stages)}")
     if list_:
-        rows = [
-            (s.name, s.track, ", ".join(s.reads), ", ".join(s.writes), "done" if s.done else "to do") for s in stages
-        ]
-        print(pd.DataFrame(rows, columns=["stage", "track", "reads", "writes", "state"]).to_string(index=False))
+        show(stages)
         return
     for track in tracks:
-        print(f"{track}: {data_name(track)} data in {paths.data(track)}, profile {paths.profile()}", flush=True)
-        if paths.is_demo(track):
-            print(
-                f"  no official files in {paths.official(track)}: every {track} score below is of GENERATED DEMO data"
-            )
-        elif paths.profile() == "small":
-            print("  small profile on official data (no GPU): set SMP_PROFILE=full on a GPU box for the full one")
-        ensure_data(track)
+        announce(track)
     for i, stage in enumerate(stages):
         again = force or (first is not None and i >= first)
-        step(f"[{i + 1}/{len(stages)}] {stage.name}", stage.command, again)
-    for track in tracks:
-        files: list[Path] = submission.write(FINAL[track], track)
-        for file in files:
+        step(f"[{i + 1}/{len(stages)}] {stage.name}", stage.run, again)
+    for track in tracks if which != "studies" else ():
+        for file in submission.write(FINAL[track], track):
             step(f"check {file}", submission.check, file, track)
     for root in sorted({paths.output(t) for t in tracks}):
         print(f"\nScores ({root / 'scores.csv'}):\n{pd.read_csv(root / 'scores.csv').to_string(index=False)}")
+
+
+def show(stages: Sequence[Stage]) -> None:
+    """Print the stages, what each reads and writes, and whether it is done."""
+    rows = [
+        (s.name, ", ".join(("official files", *s.parents)), s.writes, "done" if s.is_done else "to do") for s in stages
+    ]
+    print(pd.DataFrame(rows, columns=["stage", "reads", "writes in its folder", "state"]).to_string(index=False))
+
+
+def announce(track: Track) -> None:
+    """Say which data and which profile are used, and make sure that the data are there."""
+    print(f"{track}: {data_name(track)} data in {paths.data(track)}, profile {paths.profile()}", flush=True)
+    if paths.is_demo(track):
+        print(f"  no official files in {paths.official(track)}: every {track} score below is of GENERATED DEMO data")
+    elif paths.profile() == "small":
+        print("  small profile on official data (no GPU): set SMP_PROFILE=full on a GPU box for the full one")
+    ensure_data(track)
 
 
 def step(title: str, function: Callable, *arguments: object) -> None:

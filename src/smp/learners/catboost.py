@@ -19,10 +19,11 @@ class FittedCatBoost:
 
     model: "catboost.CatBoostRegressor"
     names: tuple[str, ...]
+    center: float
 
     def predict(self, X: FeatureMatrix) -> np.ndarray:
         """(n,) float64 predictions."""
-        return self.model.predict(_frame(X)) if len(X) else np.empty(0)
+        return self.model.predict(_frame(X)) + self.center if len(X) else np.empty(0)
 
     def importance(self) -> dict[str, float]:
         """Share of prediction change owed to every column, in percent."""
@@ -59,17 +60,18 @@ class CatBoost:
     def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedCatBoost:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
         import catboost
-        from catboost.utils import get_gpu_device_count
+        import torch
 
-        gpu = get_gpu_device_count() > 0
+        gpu = torch.cuda.is_available()  # CatBoost's own count prints an error where there is no driver
+        center = float(np.median(y))  # boosting with Huber starts at 0, whatever the labels
         model = catboost.CatBoostRegressor(
             loss_function=self.objective, iterations=self.rounds, learning_rate=self.learning_rate, depth=self.depth,
             l2_leaf_reg=self.l2_leaf_reg, max_ctr_complexity=self.max_ctr_complexity, random_seed=seed,
             thread_count=self.threads, task_type="GPU" if gpu else "CPU", rsm=None if gpu else self.rsm,
             bootstrap_type="Bernoulli", subsample=0.8, allow_writing_files=False, verbose=False,
         )  # fmt: skip
-        model.fit(catboost.Pool(_frame(X), y, weight=weight, cat_features=list(X.categorical)))
-        return FittedCatBoost(model, X.names)
+        model.fit(catboost.Pool(_frame(X), y - center, weight=weight, cat_features=list(X.categorical)))
+        return FittedCatBoost(model, X.names, center)
 
 
 def _frame(X: FeatureMatrix) -> pd.DataFrame:

@@ -67,18 +67,22 @@ class LightGBM:
             extra_trees=trial.suggest_categorical("extra_trees", [False, True]),
         )
 
-    def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedLightGBM:
-        """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
-        import lightgbm
-
+    def parameters(self, X: FeatureMatrix, seed: int) -> dict:
+        """What LightGBM itself is given to train on X."""
         threads = self.threads or (1 if X.shape[0] * X.shape[1] < SMALL_MATRIX else 0)
-        params = {
+        return {
             "objective": self.objective, "learning_rate": self.learning_rate, "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples, "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction, "bagging_freq": 1, "lambda_l2": self.lambda_l2,
             "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "num_threads": threads,
             "seed": seed, "deterministic": True, "force_col_wise": True, "verbosity": -1,
         }  # fmt: skip
+
+    def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedLightGBM:
+        """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
+        import lightgbm
+
+        params = self.parameters(X, seed)
         categorical = [X.names.index(c) for c in X.categorical]
         if 4 * X.shape[0] * X.shape[1] > DENSE_LIMIT:
             # Binning looks at fewer rows than by default: LightGBM holds the sampled ones as float64.

@@ -112,7 +112,8 @@ class _Inputs:
 
         is_category = np.isin(X.names, X.categorical)
         values = X.dense()
-        numbers = values[:, ~is_category]
+        numeric = np.flatnonzero(~is_category & np.isfinite(values).any(axis=0))  # the others say nothing
+        numbers = values[:, numeric]
         quantiles = None
         if numbers.shape[1]:
             n_quantiles = min(256, len(numbers))
@@ -120,7 +121,7 @@ class _Inputs:
             quantiles.fit(numbers)
         known = tuple(np.unique(v[np.isfinite(v)]) for v in values[:, is_category].T)
         missing = np.isnan(numbers).any(axis=0)
-        return cls(np.flatnonzero(~is_category), np.flatnonzero(is_category), quantiles, missing, known)
+        return cls(numeric, np.flatnonzero(is_category), quantiles, missing, known)
 
     @property
     def cardinalities(self) -> list[int]:

@@ -1,0 +1,98 @@
+"""One model under every fold scheme. Parents: none. Asks: which cross-validation tells the score on later posts?
+
+Each scheme's cv predicts what the model scores on the chronological holdout when it learned from earlier posts only;
+users seen and unseen in the training rows are scored apart. Writes validation.csv and validation.png.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from smp import features
+from smp.data import load_posts
+from smp.data.store import replacing
+from smp.folds import make_folds
+from smp.learners import LightGBM
+from smp.metrics import mae, src
+from smp.oof import Part, cross_fit, parts_of
+from smp.paths import one_line_errors
+from smp.runner import Run, finish, open_folder, parse_run
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+SCHEMES = ("time", "user", "random")
+
+
+@dataclass(frozen=True)
+class Config:
+    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour")
+    learner: LightGBM = LightGBM(objective="huber", rounds=400, feature_fraction=0.4)
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+def make(run: Run) -> dict:
+    started, posts, config = time.perf_counter(), load_posts("image"), run.config
+    X, y = features.load("image", config.features, posts), posts["label"].to_numpy()
+
+    def fit_predict(part: Part) -> np.ndarray:
+        train, query = X.take(part.train), X.take(part.query)
+        return np.column_stack([config.learner.fit(train, y[part.train], seed=s).predict(query) for s in config.seeds])
+
+    rows = []
+    for scheme in SCHEMES:
+        parts = [p for p in parts_of(posts, make_folds(posts, scheme)) if p.name != "full"]
+        made = cross_fit(run.folder / scheme, posts.index, parts, fit_predict)
+        folds = [p for p in parts if p.name.startswith("fold")]
+        rows += measure(f"cv, {scheme} folds", folds, made, posts)
+        if scheme == "time":
+            rows += measure("chronological holdout", folds[-1:], made, posts)
+    table = pd.DataFrame(rows)
+    with replacing(run.folder / "validation.csv") as aside:
+        table.to_csv(aside, index=False)
+    draw(table, run.folder / "validation.png")
+    print(table.to_string(index=False))
+    return {"seconds": round(time.perf_counter() - started, 1)}
+
+
+def measure(name: str, parts: list[Part], made: dict[str, pd.DataFrame], posts: pd.DataFrame) -> list[dict]:
+    """Scores with their spread over seeds, of all rows and of those by users seen and unseen in the training rows."""
+    user, y = posts["user_id"].cat.codes.to_numpy(), posts["label"].to_numpy()
+    query = np.concatenate([p.query for p in parts])
+    pred = np.vstack([made[p.name].to_numpy() for p in parts])
+    seen = np.concatenate([np.isin(user[p.query], user[p.train]) for p in parts])
+    rows = []
+    for users, mask in (("all", np.full(len(seen), True)), ("seen", seen), ("unseen", ~seen)):
+        row = {"validation": name, "users": users, "rows": int(mask.sum())}
+        for metric in (src, mae):
+            of_seed = [metric(y[query[mask]], p[mask]) for p in pred.T] if mask.any() else [np.nan]
+            row |= {metric.__name__: np.mean(of_seed).round(4), f"{metric.__name__}_sd": np.std(of_seed).round(4)}
+        rows.append(row)
+    return rows
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), sharey=True, layout="constrained")
+    names, height = list(table["validation"].unique()), 0.26
+    for axis, metric in zip(axes, ("src", "mae")):
+        for i, (users, color) in enumerate((("all", "#0b6e4f"), ("seen", "#6ba292"), ("unseen", "#c8553d"))):
+            part = table[table["users"] == users].set_index("validation").loc[names]
+            at = np.arange(len(names)) + (i - 1) * height
+            axis.barh(at, part[metric], height, xerr=part[f"{metric}_sd"], color=color, label=f"{users} users")
+        axis.set_xlabel(f"{metric.upper()} ({'higher' if metric == 'src' else 'lower'} is better)")
+        axis.set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    axes[1].legend(fontsize=8)
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=110, format="png", metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        run = parse_run(__file__, Config, "image", {"seeds": (0, 1)})
+        if open_folder(run):
+            finish(run, make(run))

@@ -1,0 +1,85 @@
+"""The stage table agrees with the experiments, and the pipeline runs, resumes and starts again from a stage."""
+
+import runpy
+import sys
+
+import pandas as pd
+import pytest
+
+from smp import paths, stages, submission
+from smp.data import load_posts
+from smp.paths import ROOT, DataError
+from smp.stages import FINAL, STAGES, Stage
+
+SCRIPT = '''"""Parents: none."""
+from dataclasses import dataclass
+from smp.learners import LightGBM
+from smp.runner import Experiment, run_cv
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = ("video_stats",)
+    learner: LightGBM = LightGBM(rounds=5)
+    seeds: tuple[int, ...] = (0,)
+
+if __name__ == "__main__":
+    run_cv(__file__, Config, track="video")
+'''
+
+
+def test_every_experiment_is_a_stage_after_its_parents():
+    names = [s.name for s in STAGES]
+    assert sorted(names) == sorted(p.parent.name for p in (ROOT / "exp").glob("exp*/train.py"))
+    for i, stage in enumerate(STAGES):
+        assert set(stage.parents) <= set(names[:i]), f"{stage.name} comes before a parent"
+    assert set(FINAL.values()) <= set(names)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.name)
+def test_a_stage_states_the_parents_of_its_config(stage):
+    config = runpy.run_path(str(ROOT / "exp" / stage.name / "train.py"), run_name="config")["Config"]()
+    parents = getattr(config, "parents", None) or ([config.parent] if hasattr(config, "parent") else [])
+    assert set(parents) <= set(stage.parents)
+
+
+@pytest.fixture
+def two_stages(demo_run, tmp_path, monkeypatch):
+    for name in ("exp950_a", "exp951_b"):
+        (tmp_path / "exp" / name).mkdir(parents=True)
+        (tmp_path / "exp" / name / "train.py").write_text(SCRIPT)
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    monkeypatch.setattr(stages, "STAGES", (Stage("exp950_a", "video"), Stage("exp951_b", "video", ("exp950_a",))))
+    monkeypatch.setattr(stages, "FINAL", {"video": "exp951_b"})
+    monkeypatch.setattr(sys, "argv", ["stages"])
+    return paths.output("video")
+
+
+def test_a_run_ends_in_a_checked_submission_and_a_second_one_repeats_nothing(two_stages, capfd):
+    stages.main("video")
+    printed = capfd.readouterr().out
+    assert "[2/2] exp951_b" in printed and "valid, " in printed and "holdout_mape" in printed
+    posts = load_posts("video")
+    assert submission.problems(paths.submissions("video") / "video_exp951_b.csv", "video", posts) == []
+    times = {p: p.stat().st_mtime_ns for p in two_stages.glob("exp*/*")}
+    stages.main("video")
+    assert "exp951_b: finished earlier, nothing to do" in capfd.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in two_stages.glob("exp*/*")} == times
+    stages.main("video", from_="exp951")
+    assert all(p.stat().st_mtime_ns == t for p, t in times.items() if p.parent.name == "exp950_a")
+    assert all(p.stat().st_mtime_ns > t for p, t in times.items() if p.parent.name == "exp951_b")
+    assert len(pd.read_csv(two_stages / "scores.csv")) == 2
+
+
+def test_a_failing_stage_stops_the_run_with_its_reason(two_stages, tmp_path, capfd):
+    (tmp_path / "exp" / "exp951_b" / "train.py").write_text(SCRIPT.replace("video_stats", "no_such_family"))
+    with pytest.raises(SystemExit, match="exp951_b: stopped with exit code 1; run the same command again"):
+        stages.main("video")
+    assert "no such features" in capfd.readouterr().err
+    assert not paths.submissions("video").exists()
+
+
+def test_list_says_what_is_done_and_an_unknown_stage_is_refused(two_stages, capsys):
+    stages.main("video", list_=True)
+    assert capsys.readouterr().out.count("to do") == 2
+    with pytest.raises(DataError, match="--from exp777: no such stage; use one of exp950_a, exp951_b"):
+        stages.main("video", from_="exp777")
