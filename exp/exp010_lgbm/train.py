@@ -1,4 +1,4 @@
-"""LightGBM on post and user statistics. Parents: none. Asks: what do metadata alone reach?"""
+"""LightGBM with random splits on post, user and tag statistics. Parents: none. Asks: what do metadata alone reach?"""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,9 @@ from smp.runner import Experiment, run_cv
 
 @dataclass(frozen=True)
 class Config(Experiment):
-    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour")
-    learner: LightGBM = LightGBM(objective="l2", rounds=600, learning_rate=0.03)
+    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
 
 
 if __name__ == "__main__":

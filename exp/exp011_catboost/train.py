@@ -1,4 +1,4 @@
-"""CatBoost on the features of exp010, categoricals given natively. Parents: none. Asks: what does it add?"""
+"""CatBoost on the features of exp010 and user labels, categoricals native. Parents: none. Asks: what does it add?"""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,10 @@ from smp.runner import Experiment, run_cv
 
 @dataclass(frozen=True)
 class Config(Experiment):
-    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour")
-    learner: CatBoost = CatBoost()
+    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels")
+    learner: CatBoost = CatBoost(rounds=600, rsm=0.3)
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, track="image")
+    run_cv(__file__, Config, track="image", small={"seeds": (0,)})

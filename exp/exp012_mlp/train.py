@@ -1,4 +1,4 @@
-"""A neural network on the same features. Parents: none. Asks: what does a smooth model add to the trees?"""
+"""A neural network on the features of exp010. Parents: none. Asks: what does a smooth model add to the trees?"""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,9 @@ from smp.runner import Experiment, run_cv
 
 @dataclass(frozen=True)
 class Config(Experiment):
-    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour")
-    learner: MLP = MLP()
+    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    learner: MLP = MLP(epochs=8, dropout=0.4)
 
 
 if __name__ == "__main__":

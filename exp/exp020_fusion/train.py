@@ -1,4 +1,4 @@
-"""Second level, image. Parents: exp010_lgbm, exp011_catboost, exp012_mlp. Asks: what do they reach together?"""
+"""Second level of the image track. Parents: exp010-exp014. Asks: what do different models reach together?"""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from smp.stacking import Fusion, run_fusion
 
 @dataclass(frozen=True)
 class Config(Fusion):
-    parents: tuple[str, ...] = ("exp010_lgbm", "exp011_catboost", "exp012_mlp")
+    parents: tuple[str, ...] = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
 
 
 if __name__ == "__main__":

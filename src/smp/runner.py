@@ -9,7 +9,7 @@ import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +23,7 @@ from smp.data import ceiling, fingerprint, load_posts, source_hash
 from smp.data.store import replacing
 from smp.folds import N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
+from smp.matrix import FeatureMatrix
 from smp.metrics import TRACK_METRICS, loss
 from smp.oof import Part, cross_fit, finished, parts_of, write_predictions
 from smp.paths import ROOT, DataError, Track, one_line_errors
@@ -80,18 +81,30 @@ def _fitter(run: Run, posts: pd.DataFrame) -> Callable[[Learner, Part, int], np.
     X, block = features.load(run.track, config.features, posts), label_blocks(posts)
 
     def fit(learner: Learner, part: Part, seed: int) -> np.ndarray:
-        matrix = X
-        if config.label_features:
-            visible = np.full(len(posts), np.nan)
-            visible[part.train] = y[part.train]
-            made = features.from_labels(run.track, config.label_features, posts, visible, block, seed)
-            matrix = X.join(made)
+        matrix = part_matrix(run.track, X, config.label_features, posts, part, block, seed)
         weight = 1 / y[part.train] if config.weight == "inverse_label" else None
         fitted = learner.fit(matrix.take(part.train), y[part.train], weight, seed)
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
         return fitted.predict(matrix.take(part.query))
 
     return fit
+
+
+def part_matrix(
+    track: Track,
+    X: FeatureMatrix,
+    families: Sequence[str],
+    posts: pd.DataFrame,
+    part: Part,
+    block: np.ndarray,
+    seed: int,
+) -> FeatureMatrix:
+    """X (n, D) with the named label families beside it, made from the labels of the part's training rows alone."""
+    if not families:
+        return X
+    visible = np.full(len(posts), np.nan)
+    visible[part.train] = posts["label"].to_numpy()[part.train]
+    return X.join(features.from_labels(track, families, posts, visible, block, seed))
 
 
 def _tuned(run: Run, posts: pd.DataFrame, fit: Callable[[Learner, Part, int], np.ndarray]) -> Learner:

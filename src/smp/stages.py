@@ -37,12 +37,12 @@ class Stage:
         runpy.run_path(str(ROOT / "exp" / self.name / "train.py"), run_name="__main__")
 
 
+LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
 STAGES = (
-    Stage("exp010_lgbm", "image"),
-    Stage("exp011_catboost", "image"),
-    Stage("exp012_mlp", "image"),
-    Stage("exp020_fusion", "image", ("exp010_lgbm", "exp011_catboost", "exp012_mlp")),
+    *(Stage(name, "image") for name in LEVEL1),
+    Stage("exp020_fusion", "image", LEVEL1),
     Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", is_study=True),
+    Stage("exp034_families", "image", writes="families.csv, metrics.json", is_study=True),
     Stage("exp051_lgbm", "video"),
 )
 FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from

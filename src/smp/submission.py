@@ -26,7 +26,7 @@ DECIMALS = 4
 ID_COLUMN = {"image": "post_id", "video": "pid"}
 
 
-def write(experiment: str, track: Track, score_column: str = "popularity_score") -> list[Path]:
+def write(experiment: tyro.conf.Positional[str], track: Track, score_column: str = "popularity_score") -> list[Path]:
     """Write the submission files of a finished experiment: CSV, and for the image track JSON too; returns their paths.
 
     Predictions are clipped to the range of the training labels and rounded to 4 decimals. Raises DataError where the
@@ -98,7 +98,7 @@ def problems(file: Path, track: Track, posts: pd.DataFrame, score_column: str = 
     return found
 
 
-def check(file: Path, track: Track, score_column: str = "popularity_score") -> None:
+def check(file: tyro.conf.Positional[Path], track: Track, score_column: str = "popularity_score") -> None:
     """Check a submission file; prints a summary and its distribution beside the training labels', or exits 1.
 
     Args:

@@ -15,7 +15,7 @@ from smp import paths
 from smp.data.store import read_note, read_table, write_table
 from smp.paths import Track
 
-DEMO_POSTS = 5000
+DEMO_POSTS = 10_000
 _NOT_METADATA = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
 
 

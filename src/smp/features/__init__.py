@@ -45,7 +45,9 @@ LABEL_FAMILIES: dict[str, str] = {
     "account_counters": "account_counters:masked",
     "user_labels": "user_labels:build",
     "target_encoding": "target_encoding:build",
+    "retrieval": "retrieval:build",
 }
+VECTORS = "text_words"  # the space in which label families that take `vectors` look for like posts
 # Families that read an optional external input.
 EXTERNAL = {"account_counters"}
 # Embeddings that an experiment makes -> the experiment.
@@ -57,7 +59,8 @@ def key(track: Track, name: str) -> str:
     if name in FAMILIES[track] or name in LABEL_FAMILIES:
         module = _module(track, name)
         inputs = module.input_key() if hasattr(module, "input_key") else ""  # files beside the official metadata
-        return f"{fingerprint(track)}-{source_hash(*_sources(module))}{inputs}"
+        space = f"-{key(track, VECTORS)}" if _takes(_function(track, name), "vectors") else ""
+        return f"{fingerprint(track)}-{source_hash(*_sources(module))}{inputs}{space}"
     path = _locate(track, name)
     return read_note(path).get("key") or f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
 
@@ -72,7 +75,7 @@ def is_external(track: Track, name: str) -> bool:
 def build(track: Track, name: str, posts: pd.DataFrame) -> pd.DataFrame | np.ndarray:
     """Compute a family of FAMILIES: a frame, or an array (n, d), rows as in `posts`."""
     function = _function(track, name)
-    if "shards" in inspect.signature(function).parameters:  # long work that goes on where it stopped
+    if _takes(function, "shards"):  # long work that goes on where it stopped
         return function(posts, shards=paths.features(track) / f"{name}.shards")
     return function(posts)
 
@@ -108,7 +111,11 @@ def from_labels(
     track: Track, names: Sequence[str], posts: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int
 ) -> FeatureMatrix:
     """The label families of one fold side by side: y (n,) NaN where hidden, block (n,) the time block of a post."""
-    tables = [_function(track, name)(posts, y, block, seed) for name in names]
+    tables = []
+    for name in names:
+        function = _function(track, name)
+        more = {"vectors": load(track, [VECTORS], posts).dense()} if _takes(function, "vectors") else {}
+        tables.append(function(posts, y, block, seed, **more))
     return FeatureMatrix.from_table(pd.concat(tables, axis=1))
 
 
@@ -124,6 +131,10 @@ def _locate(track: Track, name: str) -> Path:
         raise DataError(f"features '{name}' are not there yet; make them with: python exp/{MADE_BY[name]}/train.py")
     known = ", ".join([*FAMILIES[track], *MADE_BY])
     raise DataError(f"{own}: no such features; lay the file there or use one of: {known}")
+
+
+def _takes(function: Callable, parameter: str) -> bool:
+    return parameter in inspect.signature(function).parameters
 
 
 def _place(track: Track, name: str) -> list[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import optuna
 
 DENSE_LIMIT = 2**30  # bytes of float32 up to which one dense copy is simplest and fastest
-SMALL_MATRIX = 1_000_000  # values up to which one thread is the fastest
+SMALL_MATRIX = 4_000_000  # values up to which one thread is the fastest
 
 
 @dataclass(frozen=True)

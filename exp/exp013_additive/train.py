@@ -1,0 +1,17 @@
+"""LightGBM of many tiny trees, nearly additive. Parents: none. Asks: do few interactions carry further on few posts?"""
+
+from dataclasses import dataclass
+
+from smp.learners import LightGBM
+from smp.runner import Experiment, run_cv
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    learner: LightGBM = LightGBM(objective="huber", rounds=1500, num_leaves=4, feature_fraction=0.15)
+
+
+if __name__ == "__main__":
+    run_cv(__file__, Config, track="image")

@@ -1,0 +1,20 @@
+"""LightGBM on the words too: titles, tags, descriptions as TF-IDF vectors. Parents: none. Asks: what do words add?"""
+
+from dataclasses import dataclass
+
+from smp.learners import LightGBM
+from smp.runner import Experiment, run_cv
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = (
+        *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
+        *("text_words", "text_characters", "text_descriptions"),
+    )
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    learner: LightGBM = LightGBM(objective="huber", rounds=800, num_leaves=8, feature_fraction=0.1)
+
+
+if __name__ == "__main__":
+    run_cv(__file__, Config, track="image")
