@@ -79,6 +79,8 @@ class MLP:
         losses = {"l1": nn.L1Loss, "l2": nn.MSELoss, "huber": nn.HuberLoss}
         loss_of = losses[self.objective](reduction="none")
 
+        if device.type == "cpu":
+            torch.set_num_threads(1)  # batches are so small that threads only wait for each other
         steps = -(-len(y) // self.batch_size)
         optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.epochs * steps)
