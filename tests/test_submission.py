@@ -56,7 +56,8 @@ def test_video_header_is_configurable(finished):
 
 def test_external_inputs_of_parents_are_declared(finished):
     parent = finished / "exp900_image"
-    (parent / "config.json").write_text(json.dumps({"features": {"account_counters": "k", "my_own": "k"}, "config": {}}))
+    outside = {"account_counters": "k", "my_own": "k"}
+    (parent / "config.json").write_text(json.dumps({"features": outside, "config": {}}))
     child = finished / "exp901_fusion"
     child.mkdir()
     (child / "config.json").write_text(json.dumps({"features": {}, "config": {"parents": ["exp900_image"]}}))

@@ -64,7 +64,7 @@ def run_cv(script: str, config_class: type, track: Track, small: dict | None = N
     """Entry point of a first-level experiment: cross-validate its learner on its features and predict the test.
 
     `small`: values of the config in the small profile. Reads the posts, the fold table and the named features; writes
-    the experiment's folder (see DESIGN in the README) and its row in scores.csv.
+    the experiment's folder (files: see the README) and its row in scores.csv.
     """
 
     def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:

@@ -55,7 +55,7 @@ def read_posts(track: Track) -> tuple[pd.DataFrame, dict[str, int]]:
 
 @lru_cache(maxsize=2)
 def load_posts(track: Track) -> pd.DataFrame:
-    """The posts table of a track, loaded once a process; treat it as read-only. Columns: see DESIGN in the README."""
+    """The posts table of a track, loaded once a process; shared: treat it as read-only."""
     return read_posts(track)[0]
 
 

@@ -41,7 +41,7 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     test that have the tag (least, mean, most over the post's different tags), and rarity, the mean of ln(users / users
     of the tag), which one user's habit cannot inflate; NaN without tags. post_language: the script, or for Latin
     letters the language whose function words the title has most of ("latin" where it has none, "none" without
-    letters). Categories as they are, where the track has them. Source: CHALLENGE 3.5.
+    letters). Categories as they are, where the track has them. Source: HyFea (2020) and common practice.
     """
     title = arrow(posts["title"])
     columns = _text("title", title) | _text("tags", joined_tags(posts)) | _tags(posts, read_tags(posts))

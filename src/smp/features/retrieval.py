@@ -31,7 +31,7 @@ def build(
     and near_similarity, their mean cosine; NaN for a vector of zeros (no text). like_mean: the mean label of the USERS
     other users nearest in `user_space`, each user's mean weighted by count / (count + STRENGTH); it never uses the
     user's own labels, so it means the same for users seen and unseen. NaN in the first block. The order of the rows
-    plays no part. Source: SKAPP's retrieval, CHALLENGE 8.4. Raises ValueError when lengths differ.
+    plays no part. Source: SKAPP's retrieval (AAAI 2025). Raises ValueError when lengths differ.
     """
     if not len(posts) == len(y) == len(block) or (vectors is not None and len(vectors) != len(posts)):
         raise ValueError(f"{len(posts)} posts, {len(y)} labels, {len(block)} blocks or the vectors differ in number")

@@ -12,7 +12,7 @@ def smooth(values: np.ndarray, user: np.ndarray, time: np.ndarray, window: int) 
     times in row order. The sum is divided by the number of values there are: fewer at the start of a user's history,
     and without the NaN, each column for itself; NaN where the whole window is. float16 in, float16 out (added in
     float32); else float32. Train and test together: it uses features of earlier posts, no label, no later post.
-    Source: USTC's sliding windows of 3 and 5 (CHALLENGE 3.3), which divide by the window and run over user borders.
+    Source: USTC's sliding windows of 3 and 5, which divide by the window and run over user borders.
     """
     if window < 1 or not len(values) == len(user) == len(time):
         raise ValueError(f"window {window} of {len(values)} values, {len(user)} users, {len(time)} times")

@@ -17,7 +17,7 @@ def build(posts: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int) -> p
     block, so that the prior is 0. te_concept = sum(r) / (count + CONCEPT_STRENGTH), 0 for a concept seen nowhere else.
     te_tag_mean: the mean label of each of the post's distinct tags, averaged with the weight count / (count +
     TAG_STRENGTH): a tag of few labels says little. NaN for a post without concept, without a tag seen elsewhere, or
-    where no other block shows a label. Source: CHALLENGE 3.5, 3.6.
+    where no other block shows a label. Source: common practice; the block rule is this project's.
 
     Category, subcategory, hour and their pairs are left out: with few levels, two-sided means tell the learner its own
     block's part of a level (the rest of a fixed sum), and they lost on later posts what concept and tags gained.

@@ -19,7 +19,7 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     and month; days since the first post of the data. place_*, where the track has coordinates: degrees, the 1 degree
     cell and k-means cluster as categories, log1p of the posts in the cell, the user's median coordinates and share of
     located posts, log1p km between post and median. NaN or no category without coordinates. Statistics are over train
-    and test, no label involved. Source: CHALLENGE 3.5.
+    and test, no label involved. Source: HyFea (2020) and common practice.
     """
     columns = _time(posts)
     if "latitude" in posts:

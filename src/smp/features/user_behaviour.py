@@ -1,7 +1,7 @@
 """How a user posts: pace, bursts, history, variety, tag habits, repeated titles, and what the account says of itself.
 
 This is the paper's user behaviour vector s ("tag sequences and tag frequency", section 4) and what the field adds
-(Alonso14C, CHALLENGE 3.1 and 3.4). Counts and durations, whose tails are heavy, are given as log1p of posts or seconds.
+(Alonso14C, 2026). Counts and durations, whose tails are heavy, are given as log1p of posts or seconds.
 Statistics are over train and test together; no label is involved. "Before" is earlier in time, then by the number of
 the post; calendars run on the user's clock.
 """

@@ -21,7 +21,7 @@ def build(posts: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int) -> p
     earlier blocks has count 0 and else NaN. So do, besides, the training rows (y finite) of users drawn with `seed`,
     until training rows lack their user's labels as often as test posts are by users without a training post: a model
     must not trust these columns more than the test does. Rows without a shown label are never masked. Source:
-    cactus8603's expanding mean of earlier labels, CHALLENGE 3.2; residuals and blocks are this project's.
+    cactus8603's expanding mean of earlier labels (2026); residuals and blocks are this project's.
     """
     y, block = np.asarray(y, np.float64), np.asarray(block)
     user, time = posts["user_id"].cat.codes.to_numpy().astype(np.int64), seconds(posts["time"])

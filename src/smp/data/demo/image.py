@@ -15,7 +15,7 @@ TRAIN_SHARE = 305_613 / 486_194
 POSTS_PER_USER, POSTS_PER_BURST = 6.95, 2.4
 BASE, LABEL_RANGE = 6.1, (1.0, 16.56)
 
-# Posts per 100,000 pids in the official train and test, and the mean label of each (CHALLENGE 1.2), rounded.
+# Posts per 100,000 pids in the official train and test, and the mean label of each, rounded (public label file).
 PID_RANGE = (775, 1_118_356)
 PIDS_TRAIN = np.array([3, 374, 904, 876, 284, 125, 120, 105, 85, 89, 75, 16])
 PIDS_TEST = np.array([1, 1, 1, 18, 216, 151, 160, 181, 207, 361, 414, 96])
@@ -55,7 +55,7 @@ class ImageSample:
 
 
 def to_label(latent: np.ndarray) -> np.ndarray:
-    """Latent label -> log2 of a whole number of at least 2, clipped, 2 decimals (CHALLENGE 1.2); monotone."""
+    """Latent label -> log2 of a whole number of at least 2, clipped, 2 decimals, as the official labels; monotone."""
     return np.round(np.log2(np.round(2.0 ** np.clip(latent, *LABEL_RANGE))), 2)
 
 
