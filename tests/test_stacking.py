@@ -63,6 +63,7 @@ class Level1(Experiment):
 
 @dataclass(frozen=True)
 class Config(Fusion):
+    method: str = "blend"
     parents: tuple[str, ...] = ("exp950_a", "exp951_b")
     trials: int = 20
 

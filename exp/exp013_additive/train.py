@@ -14,4 +14,4 @@ class Config(Experiment):
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, track="image")
+    run_cv(__file__, Config, track="image", small={"seeds": (0, 1)})

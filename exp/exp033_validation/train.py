@@ -93,6 +93,6 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 if __name__ == "__main__":
     with one_line_errors():
-        run = parse_run(__file__, Config, "image", {"seeds": (0, 1)})
+        run = parse_run(__file__, Config, "image", {"seeds": (0,)})
         if open_folder(run):
             finish(run, make(run))

@@ -68,6 +68,6 @@ def make(run: Run) -> dict:
 
 if __name__ == "__main__":
     with one_line_errors():
-        run = parse_run(__file__, Config, "image", {"seeds": (0, 1, 2)})
+        run = parse_run(__file__, Config, "image", {"seeds": (0, 1)})
         if open_folder(run):
             finish(run, make(run))
