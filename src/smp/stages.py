@@ -25,7 +25,7 @@ class Stage:
     track: Track
     parents: tuple[str, ...] = ()
     writes: str = "oof.parquet, test.parquet, metrics.json"
-    is_study: bool = False  # answers a question; no submission needs it
+    group: Literal["submission", "studies", "representations"] = "submission"  # studies answer a question
 
     @property
     def is_done(self) -> bool:
@@ -37,19 +37,26 @@ class Stage:
         runpy.run_path(str(ROOT / "exp" / self.name / "train.py"), run_name="__main__")
 
 
+CLIPS = "features/image/*, metrics.json"
 LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
 STAGES = (
+    Stage("exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations"),
+    Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
+    Stage("exp001_clip_ft", "image", ("exp002_clip",), CLIPS, "representations"),
+    Stage("exp003_blip", "image", (), CLIPS, "representations"),
+    Stage("exp004_vit_bert", "image", (), CLIPS, "representations"),
+    Stage("exp005_resnet_bert", "image", (), CLIPS, "representations"),
     *(Stage(name, "image") for name in LEVEL1),
     Stage("exp020_fusion", "image", LEVEL1),
-    Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", is_study=True),
-    Stage("exp034_families", "image", writes="families.csv, metrics.json", is_study=True),
+    Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
+    Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
     Stage("exp051_lgbm", "video"),
 )
 FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from
 
 
 def main(
-    which: tyro.conf.Positional[Literal["image", "video", "studies", "all"]] = "all",
+    which: tyro.conf.Positional[Literal["image", "video", "studies", "representations", "all"]] = "all",
     force: bool = False,
     from_: Annotated[str, tyro.conf.arg(name="from")] = "",
     list_: Annotated[bool, tyro.conf.arg(name="list")] = False,
@@ -57,12 +64,15 @@ def main(
     """From official files to submission files; finished stages are skipped.
 
     Args:
-        which: a track, which runs what its submission needs; the studies; or all of them.
+        which: a track, which runs what its submission needs; the studies; all of these; or the representations
+            learnt from pixels, which no submission uses yet.
         force: run finished stages again.
         from_: run this experiment and all later ones again (expNNN or its full name).
         list_: only list the stages, what they read and write, and whether they are done.
     """
-    stages = [s for s in STAGES if which == "all" or ("studies" if s.is_study else s.track) == which]
+    stages = [s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")]
+    if which == "all":
+        stages = [s for s in stages if s.group != "representations"]
     tracks = [t for t in paths.TRACKS if any(s.track == t for s in stages)]
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
@@ -75,7 +85,7 @@ def main(
     for i, stage in enumerate(stages):
         again = force or (first is not None and i >= first)
         step(f"[{i + 1}/{len(stages)}] {stage.name}", stage.run, again)
-    for track in tracks if which != "studies" else ():
+    for track in tracks if which in ("image", "video", "all") else ():
         for file in submission.write(FINAL[track], track):
             step(f"check {file}", submission.check, file, track)
     for root in sorted({paths.output(t) for t in tracks}):

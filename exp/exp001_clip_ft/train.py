@@ -1,0 +1,100 @@
+"""The paper's CLIP_FT: prompts and cross-modal projection trained to tell the subcategories, over frozen CLIP towers.
+Parents: exp002_clip. Asks: are features aligned by classification better than CLIP's own? (Table 1, CLIP_FT)
+
+Learns the subcategory, which test posts have too, and never the popularity: so one model trained on all posts embeds
+them all, and train and test lie in one space. A second set of models, one a fold, gives each training post a
+classification loss from a model that did not see it. Runs on torchrun's ranks too.
+
+Reads <prefix>_image, <prefix>_text and <prefix>_tokens of the parent. Writes to the features folder <prefix>_ft (n, 7d:
+the blocks of eq. 11), <prefix>_ft_probabilities (n, K), <prefix>_ft_pca (n, 7 pca) and <prefix>_ft_stats; to its own
+folder losses.parquet (training posts, out-of-fold), the models, and the prototypes chosen, as table and picture.
+"""
+
+import json
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from smp import paths
+from smp.clip_ft.extract import store_features
+from smp.clip_ft.fit import Task, fit, out_of_fold
+from smp.clip_ft.inputs import Inputs, Store
+from smp.clip_ft.model import ModelConfig
+from smp.clip_ft.parallel import once, process_group
+from smp.clip_ft.prototypes import draw
+from smp.clip_ft.train import TrainConfig
+from smp.data import load_posts, source_hash
+from smp.data.store import read_table, write_table
+from smp.encoders import Loading, descriptions, picture_paths
+from smp.encoders.clip import augmentation, load_clip
+from smp.folds import load_folds
+from smp.paths import DataError, one_line_errors
+from smp.runner import Run, finish, open_folder, parse_run
+
+
+@dataclass(frozen=True)
+class Config:
+    parent: str = "exp002_clip"  # the run whose towers and features are taken; with @VARIANT, that variant's
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    loading: Loading = field(default_factory=Loading)
+    pca: int = 32  # components a block, for the tree models
+
+
+SMALL = {
+    # few posts: a short context, few steps and so larger ones
+    "model": ModelConfig(context_length=4, heads=4),
+    "train": TrainConfig(learning_rate=3e-3, epochs=4, precision="fp32", workers=0),
+    "loading": Loading(batch_size=512, workers=0, precision="fp32"),
+    "pca": 32,
+}
+
+
+def make_task(config: Config, parent: dict) -> Task:
+    """The posts and the parent's towers and features; pixels and texts only for what is unfrozen."""
+    posts, clip, train = load_posts("image"), load_clip(parent["model"], parent["pretrained"]), config.train
+    inputs = Inputs(
+        Store(paths.features("image"), parent["prefix"], posts.index),
+        posts["subcategory"].cat.codes.to_numpy().astype(np.int64),
+        paths=picture_paths(posts, paths.data("image")) if train.unfreeze_image else None,
+        transform=clip.transform,
+        augment=augmentation(clip, train.crop),
+        texts=descriptions(posts, parent["description"]) if train.unfreeze_text else None,
+        tokenize=clip.tokenizer,
+    )
+    return Task(posts, inputs, clip.net, clip.tokenizer, config.model, train)
+
+
+def make(run: Run) -> dict:
+    started, config, features = time.perf_counter(), run.config, paths.features("image")
+    parent = paths.output("image") / config.parent
+    if not (parent / "metrics.json").exists():
+        raise DataError(f"{parent}: not finished; run python exp/{config.parent.split('@')[0]}/train.py")
+    clip = json.loads((parent / "config.json").read_text())["config"]
+    task = make_task(config, clip)
+    ids = task.posts.index
+
+    _, step, history = fit(task, np.ones(len(ids), bool), run.folder, "all")
+    trained = time.perf_counter()
+    chosen = read_table(run.folder / "all_prototypes.parquet")
+    once(draw, task.posts, chosen, config.model.intervals, run.folder / "all_prototypes.png")
+    name, key = f"{clip['prefix']}_ft", source_hash(run.folder / "all.pt")
+    kept = store_features(step, task.inputs, ids, features, name, key, config.loading, config.pca)
+    stored = time.perf_counter()
+
+    fold = load_folds("image", task.posts, run.scheme)["fold"].reindex(ids, fill_value=-1).to_numpy()
+    losses, accuracy = out_of_fold(task, fold, run.folder)
+    once(write_table, run.folder / "losses.parquet", losses)
+    return {
+        "classes": len(task.classes), "block_width": task.inputs.store.dim, "loss": history, "accuracy": accuracy,
+        "pca_variance": kept, "train_seconds": round(trained - started, 1), "store_seconds": round(stored - trained, 1),
+        "seconds": round(time.perf_counter() - started, 1),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    with one_line_errors(), process_group():
+        run = parse_run(__file__, Config, "image", SMALL)
+        if once(open_folder, run):
+            once(finish, run, make(run))

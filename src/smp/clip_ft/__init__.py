@@ -1,0 +1,1 @@
+"""The paper's representation, CLIP_FT: prototypes, prompts, cross-modal projection, training, extraction."""

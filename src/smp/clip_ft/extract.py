@@ -1,0 +1,160 @@
+"""What a trained CLIP_FT says of every post: the features of eq. 11, class probabilities, losses, cosines, PCA."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from smp.clip_ft.inputs import Inputs
+from smp.clip_ft.model import Features, Logits, losses
+from smp.clip_ft.parallel import once
+from smp.clip_ft.towers import autocast
+from smp.clip_ft.train import Step
+from smp.data.store import read_embeddings, write_embeddings, write_table
+from smp.encoders.base import Loading, device
+from smp.encoders.shards import Batch, into_store
+
+BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
+# Blocks of F in the order of eq. 11, each d wide.
+BLOCKS = ("image", "text", "global_prompt", "local_prompt", "projected_image", "visual_prototype", "textual_prototype")
+Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, ...]]
+
+
+@torch.inference_mode()
+def outputs(
+    step: Step, inputs: Inputs, batches: Sequence[np.ndarray], precision: str, workers: int
+) -> Iterator[Outputs]:
+    """For every batch of rows: the rows, its tensors, the towers' features, the logits, and (x~, V~, T~, G, L)."""
+    target = device()
+    step.to(target).eval()
+    with autocast(target, precision):
+        G, L = step.model.classes(step.towers.text)  # the same for every batch
+    for rows, tensors in zip(batches, inputs.stream(batches, workers)):
+        tensors = {k: v.to(target, non_blocking=True) for k, v in tensors.items()}
+        with autocast(target, precision):
+            features = step.towers.features(tensors)
+            logits, enhanced = step.model(features, G, L)
+        yield rows, tensors, features, logits, (*enhanced, G, L)
+
+
+def classify(step: Step, inputs: Inputs, rows: np.ndarray, precision: str, workers: int = 0) -> pd.DataFrame:
+    """Every row's class by each branch, and its losses: index row; columns global_text, local_text, visual, textual,
+    cross (class codes), loss_global, loss_local, loss_cross and their sum `loss` (eq. 8).
+
+    Losses are NaN where the row's class had no posts to learn from.
+    """
+    parts = []
+    for batch, tensors, _, logits, _ in outputs(step, inputs, _batches(rows), precision, workers):
+        said = {name: z.argmax(1) for name, z in {**logits._asdict(), "cross": logits.cross}.items()}
+        known = step.model.known[tensors["label"]]
+        lost = {
+            f"loss_{name}": value.where(known, torch.nan) for name, value in losses(logits, tensors["label"]).items()
+        }
+        lost["loss"] = sum(lost.values())
+        parts.append(pd.DataFrame({k: v.cpu().numpy() for k, v in {**said, **lost}.items()}, index=batch))
+    return pd.concat(parts)
+
+
+def store_features(
+    step: Step, inputs: Inputs, ids: pd.Index, folder: Path, name: str, key: str, loading: Loading, components: int = 0
+) -> dict[str, float]:
+    """Write to the store what the model says of every post; the ranks share the work, and finished work is kept.
+
+    `<name>` (n, 7d): F of eq. 11, block by block; `<name>_probabilities` (n, K); `<name>_fit` (n, 5): log-probability
+    of the post's class by every branch; `<name>_stats`: what `statistics` gives; `<name>_pca` (n, 7 components), unless
+    components is 0. Returns the share of each block's variance that its components keep.
+    """
+    names = [name, f"{name}_probabilities", f"{name}_fit"]
+
+    def compute(batches: Sequence[np.ndarray]) -> Iterator[Batch]:
+        for said in outputs(step, inputs, batches, loading.precision, loading.workers):
+            yield dict(zip(names, _describe(step, said)))
+
+    into_store(folder, names, ids, compute, key=key, batch_size=loading.batch_size, shard_size=loading.shard_size)
+    once(lambda: write_table(folder / f"{name}_stats.parquet", statistics(folder, name), {"key": key}))
+    kept = once(pca, folder, name, len(BLOCKS), components, f"{key}-{components}") if components else []
+    return dict(zip(BLOCKS, kept))
+
+
+def _describe(step: Step, said: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """F (B, 7d), class probabilities (B, K), log-probabilities of the post's class by every branch (B, 5); float16.
+
+    Without a picture the text says the class, and x~ is 0.
+    """
+    _, tensors, features, logits, (x, V, T, G, L) = said
+    seen = features.image.any(1, keepdim=True)
+    probability = torch.where(seen, logits.cross, logits.global_text).softmax(1)
+    label = tensors["label"]
+    given = (label >= 0) & step.model.known[label] & (step.model.config.class_of_post == "given")
+    c = torch.where(given, label, probability.argmax(1))
+    i = torch.arange(len(c), device=c.device)
+    F = torch.cat([features.image, features.text, G[c], L[c], x * seen, V[i, c], T[i, c]], 1)
+    fit = torch.stack([z.log_softmax(1)[i, c] for z in (*logits, logits.cross)], 1)
+    return tuple(part.half().cpu().numpy() for part in (F, probability, fit))
+
+
+def statistics(folder: Path, name: str) -> pd.DataFrame:
+    """A few plain columns of every post, float32, from the stored features; index post_id.
+
+    cosine_clip: of picture and text, as the towers give them; cosine: of x~ and T~ of the post's class, as fine-tuned;
+    cosine_visual: of x~ and V~; fit_global_text, fit_local_text, fit_visual, fit_textual, fit_cross: log-probability of
+    the post's class by each branch, that is, how well the post fits it; confidence: the likeliest class's probability;
+    entropy (nats) of the probabilities; image_missing: 1 where no picture could be read (its cosines are 0). All with
+    the name in front.
+    """
+    ids, F = read_embeddings(folder, name)
+    P, fit = (read_embeddings(folder, f"{name}_{part}")[1] for part in ("probabilities", "fit"))
+    parts = []
+    for start in range(0, len(F), 16384):
+        block = F[start : start + 16384].astype(np.float32).reshape(-1, len(BLOCKS), F.shape[1] // len(BLOCKS))
+        block /= np.maximum(np.linalg.norm(block, axis=2, keepdims=True), 1e-6)
+        f = dict(zip(BLOCKS, block.transpose(1, 0, 2)))
+        p = P[start : start + 16384].astype(np.float32)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "cosine_clip": (f["image"] * f["text"]).sum(1),
+                    "cosine": (f["projected_image"] * f["textual_prototype"]).sum(1),
+                    "cosine_visual": (f["projected_image"] * f["visual_prototype"]).sum(1),
+                    **{
+                        f"fit_{branch}": z
+                        for branch, z in zip(BRANCHES, fit[start : start + 16384].T.astype(np.float32))
+                    },
+                    "confidence": p.max(1),
+                    "entropy": -(p * np.log(np.maximum(p, 1e-7))).sum(1),
+                    "image_missing": (~f["image"].any(1)).astype(np.float32),
+                }
+            )
+        )
+    return pd.concat(parts).add_prefix(f"{name}_").set_axis(pd.Index(ids, name="post_id"))
+
+
+def pca(folder: Path, name: str, blocks: int, components: int, key: str) -> list[float]:
+    """Store `<name>_pca`: the first principal components of each of an embedding's `blocks` equal blocks of columns.
+
+    The directions are those of all posts (no label is involved), each with its largest weight positive. Memory is one
+    block of a slice of posts. Returns the share of variance kept in every block.
+    """
+    ids, array = read_embeddings(folder, name)
+    width = array.shape[1] // blocks
+    slices = [slice(i, i + 16384) for i in range(0, len(array), 16384)]
+    out, kept = np.empty((len(array), blocks * components), np.float16), []
+    for block in range(blocks):
+        columns = slice(block * width, (block + 1) * width)
+        mean = sum(array[s, columns].astype(np.float64).sum(0) for s in slices) / len(array)
+        scatter = sum((c := array[s, columns] - mean).T @ c for s in slices)
+        value, vector = np.linalg.eigh(scatter)
+        top = vector[:, ::-1][:, :components]
+        top = top * np.sign(top[np.abs(top).argmax(0), np.arange(top.shape[1])])
+        kept.append(float(value[::-1][:components].sum() / max(value.sum(), 1e-12)))
+        for s in slices:
+            out[s, block * components : (block + 1) * components] = (array[s, columns] - mean) @ top
+    write_embeddings(folder, f"{name}_pca", ids, out, {"key": key})
+    return kept
+
+
+def _batches(rows: np.ndarray, size: int = 512) -> list[np.ndarray]:
+    return [rows[i : i + size] for i in range(0, len(rows), size)]

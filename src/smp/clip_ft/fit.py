@@ -1,0 +1,134 @@
+"""From posts to a trained CLIP_FT: choose and encode prototypes, build the model, train it."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from smp.clip_ft import prototypes
+from smp.clip_ft.extract import BRANCHES, classify
+from smp.clip_ft.inputs import Inputs
+from smp.clip_ft.model import ClipFT, ModelConfig
+from smp.clip_ft.parallel import once, ranks, sum_over_ranks
+from smp.clip_ft.towers import Towers, autocast
+from smp.clip_ft.train import Step, TrainConfig, train
+from smp.data.store import write_table
+from smp.encoders.base import device
+from smp.paths import DataError
+
+
+@dataclass(frozen=True)
+class Task:
+    """The posts, what the towers make of them, and the pretrained towers themselves."""
+
+    posts: pd.DataFrame
+    inputs: Inputs
+    net: nn.Module
+    tokenizer: Callable
+    model: ModelConfig
+    train: TrainConfig
+
+    @property
+    def usable(self) -> np.ndarray:
+        """(n,) bool: posts with a class and a picture."""
+        return (self.inputs.label >= 0) & self.inputs.has_image
+
+    @property
+    def classes(self) -> list[str]:
+        """The K class names: label k of the inputs is classes[k]."""
+        return list(self.posts["subcategory"].cat.categories)
+
+
+def fit(task: Task, allowed: np.ndarray, folder: Path, name: str) -> tuple[Step, Step, list[list[float]]]:
+    """Train on the posts `allowed` (n,) bool that have a class and a picture.
+
+    Returns the model before and after training (with towers in common, unless these are unfrozen) and every epoch's
+    mean L_g, L_o and L_c. Writes `folder/<name>.pt` (checkpoint) and `<name>_prototypes.parquet` (the posts chosen, and
+    why). A finished checkpoint found there is loaded instead of trained again. Raises DataError without such posts.
+    """
+    usable = allowed & task.usable
+    if not usable.any():
+        raise DataError(
+            f"{folder / name}: no post to train on has a class and a readable picture; run python -m smp.check"
+        )
+    chosen = prototypes.choose(task.posts, usable, task.model.shots, task.model.intervals, task.train.seed)
+    once(write_table, folder / f"{name}_prototypes.parquet", chosen)
+
+    net = task.net if task.train.frozen else copy.deepcopy(task.net)
+    towers = Towers(net.to(device()), task.tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(task.train.seed)
+        V, T = class_means(towers, task, chosen)
+        model = ClipFT(towers.text, towers.scale, _names(task), V, T, task.model).to(device())
+    before = Step(towers, copy.deepcopy(model)) if task.train.frozen else copy.deepcopy(Step(towers, model))
+    step = Step(towers, model)
+
+    def refresh() -> None:
+        """A tower that moved moves its prototypes."""
+        if not task.train.frozen:
+            for buffer, mean in zip((model.V, model.T), class_means(towers, task, chosen)):
+                buffer.copy_(mean)
+
+    groups = towers.unfreeze(
+        task.train.unfreeze_image, task.train.unfreeze_text, task.train.tower_learning_rate, task.train.layer_decay
+    )
+    if task.train.checkpoint_gradients:
+        net.set_grad_checkpointing(True)
+    history = train(step, task.inputs, np.flatnonzero(usable), task.train, folder / f"{name}.pt", groups, refresh)
+    refresh()
+    epochs = history.view(task.train.epochs, -1, history.shape[1]).mean(1)
+    return before, step, epochs.tolist()
+
+
+def out_of_fold(task: Task, fold: np.ndarray, folder: Path) -> tuple[pd.DataFrame, dict]:
+    """Every folded post's classification losses from a model that did not see it, and its class by every branch.
+
+    fold: (n,) its fold, negative where it has none (test posts). Returns the table of `classify` by post_id, rows of
+    NaN for posts without a class or a picture; and the branches' accuracy and mean loss before and after training. Rank
+    0 classifies.
+    """
+    parts: dict[str, list[pd.DataFrame]] = {"before": [], "after": []}
+    for k in np.unique(fold[fold >= 0]):
+        before, after, _ = fit(task, (fold >= 0) & (fold != k), folder, f"fold{k}")
+        rows = np.flatnonzero((fold == k) & task.usable)
+        for name, step in (("before", before), ("after", after)):
+            parts[name].append(once(classify, step, task.inputs, rows, task.train.precision, task.train.workers))
+    accuracy = {}
+    for name, tables in parts.items():
+        said = pd.concat(tables)
+        right = said[BRANCHES].eq(pd.Series(task.inputs.label[said.index], said.index), axis=0).mean()
+        accuracy[name] = {"rows": len(said), **right.round(4).to_dict(), "loss": round(float(said["loss"].mean()), 4)}
+    ids = task.posts.index
+    return said.set_axis(ids[said.index]).reindex(ids[fold >= 0]), accuracy
+
+
+@torch.no_grad()
+def class_means(towers: Towers, task: Task, chosen: pd.DataFrame, batch_size: int = 256) -> tuple[Tensor, Tensor]:
+    """V and T (3.1), (K, d) each: the mean picture feature and the mean title feature of every class's chosen posts.
+
+    The ranks share the posts. Rows of zeros for classes without posts.
+    """
+    rows, target, (rank, world) = chosen["row"].to_numpy(), device(), ranks()
+    label = torch.from_numpy(task.inputs.label[rows])
+    sums = torch.zeros(2, len(task.classes), task.inputs.store.dim, dtype=torch.float64, device=target)
+    starts = list(range(0, len(rows), batch_size))[rank::world]
+    stream = task.inputs.stream([rows[i : i + batch_size] for i in starts], task.train.workers)
+    for start, tensors in zip(starts, stream):
+        part = slice(start, start + batch_size)
+        with autocast(target, task.train.precision):
+            image = towers.features({k: v.to(target) for k, v in tensors.items()}).image
+            text = towers.titles(prototypes.titles(task.posts, rows[part]))
+        for total, features in zip(sums, (image, text)):
+            total.index_add_(0, label[part].to(target), features.double())
+    count = torch.bincount(label, minlength=len(task.classes)).clamp(min=1).to(target)
+    V, T = (sum_over_ranks(sums) / count[:, None]).float()
+    return V, T
+
+
+def _names(task: Task) -> list[str]:
+    return [prototypes.class_text(name) for name in task.classes]

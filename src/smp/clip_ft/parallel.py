@@ -1,0 +1,49 @@
+"""torchrun's ranks: join them, ask which one this is, do something once for all."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from smp.encoders.base import device
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Join torchrun's ranks, on GPUs through NCCL and else through gloo; nothing to join under plain python."""
+    if not dist.is_torchelastic_launched():
+        yield
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(device())
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(hours=12))  # one rank may encode for hours
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def ranks() -> tuple[int, int]:
+    """This process's rank and the number of ranks."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def once(function: Callable, *arguments: Any) -> Any:
+    """Call on rank 0 alone, the others waiting; every rank gets the result."""
+    rank, world = ranks()
+    result = [function(*arguments) if rank == 0 else None]
+    if world > 1:
+        dist.broadcast_object_list(result)
+    return result[0]
+
+
+def sum_over_ranks(tensor: Tensor) -> Tensor:
+    """The sum of a tensor over the ranks, on all of them."""
+    if ranks()[1] > 1:
+        dist.all_reduce(tensor)
+    return tensor

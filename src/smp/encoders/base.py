@@ -1,0 +1,148 @@
+"""The shape all encoders share: a frozen network and its preprocessing, run over every post into the store."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.distributed as dist
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from smp.data import source_hash
+from smp.data.pictures import load_rgb
+from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+BLANK = Image.new("RGB", (32, 32))  # stands in for an unreadable picture; its row is zeroed afterwards
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Pictures or texts in, embeddings out.
+
+    reads: what the items of a batch are. prepare: the items of a batch -> tensors, in a worker process. encode: those
+    tensors on the device -> {output: (B, d), or (values (sum of lengths, d), lengths (B,))}. source: model and weights
+    in words; it goes into the cache key and the metrics.
+    """
+
+    module: nn.Module
+    reads: Literal["image", "text"]
+    prepare: Callable[[list], Any]
+    encode: Callable[[Any], dict[str, Tensor | tuple[Tensor, Tensor]]]
+    outputs: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How batches reach the device. Defaults suit one GPU."""
+
+    batch_size: int = 256
+    workers: int = 8  # processes that decode and tokenise; 0 does it in the main process
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"  # autocast, on CUDA only
+    shard_size: int = 8192  # posts; what a killed run loses at most
+
+
+def device() -> torch.device:
+    """This process's GPU (torchrun gives each local rank its own), else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", dist.get_node_local_rank(fallback_rank=0))
+
+
+def encode_posts(
+    encoder: Encoder, items: Sequence, ids: pd.Index, folder: Path, prefix: str, data_key: str, loading: Loading
+) -> None:
+    """Encode every post and store the outputs as `<prefix>_<output>`; finished and half-finished work is kept.
+
+    items: (n,) paths of pictures, or texts. A picture that is missing or unreadable gets a zero row, and they are
+    counted. Texts are encoded in order of length. `data_key` names the posts and settings the items were made from.
+    """
+    names = [f"{prefix}_{output}" for output in encoder.outputs]
+    code = source_hash(__file__, encoder.encode.__code__.co_filename)
+    key = blake2b(repr((data_key, encoder.source, code, names)).encode(), digest_size=8).hexdigest()
+    if is_stored(folder, names, key):
+        return
+    if not dist.is_initialized() or dist.get_rank() == 0:
+        print(f"{prefix}: {len(items)} posts through {encoder.source}", file=sys.stderr)
+    order = np.array([len(text) for text in items]) if encoder.reads == "text" else None
+    compute = _compute(encoder, items, dict(zip(encoder.outputs, names)), loading)
+    into_store(
+        folder, names, ids, compute, key=key, order=order, batch_size=loading.batch_size, shard_size=loading.shard_size
+    )
+
+
+class _Batches(Dataset):
+    """Batch number -> prepared tensors, and which items could be read."""
+
+    def __init__(self, encoder: Encoder, items: Sequence, batches: Sequence[np.ndarray]):
+        self.encoder, self.items, self.batches = encoder, items, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> tuple[Any, Tensor | None]:
+        items = [self.items[i] for i in self.batches[number]]
+        if self.encoder.reads == "text":
+            return self.encoder.prepare(items), None
+        pictures = [load_rgb(path) for path in items]
+        readable = torch.tensor([picture is not None for picture in pictures])
+        return self.encoder.prepare([picture or BLANK for picture in pictures]), readable
+
+
+def _compute(encoder: Encoder, items: Sequence, names: dict[str, str], loading: Loading) -> Compute:
+    target = device()
+    encoder.module.requires_grad_(False).eval().to(target)
+
+    def compute(batches: Sequence[np.ndarray]) -> Iterator[Batch]:
+        loader = DataLoader(
+            _Batches(encoder, items, batches),
+            batch_size=None,
+            num_workers=loading.workers,
+            pin_memory=target.type == "cuda",
+            prefetch_factor=4 if loading.workers else None,
+        )
+        waiting = None  # a batch is copied to the host when the next is already under way on the device
+        for tensors, readable in loader:
+            made = _forward(encoder, _to(tensors, target), loading.precision)
+            if waiting is not None:
+                yield _to_host(*waiting, names)
+            waiting = made, readable
+        if waiting is not None:
+            yield _to_host(*waiting, names)
+
+    return compute
+
+
+@torch.inference_mode()
+def _forward(encoder: Encoder, tensors: Any, precision: str) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
+    on_gpu = next(encoder.module.parameters()).is_cuda
+    with torch.autocast("cuda", dtype=DTYPES.get(precision), enabled=on_gpu and precision in DTYPES):
+        return encoder.encode(tensors)
+
+
+def _to(tensors: Any, target: torch.device) -> Any:
+    if isinstance(tensors, Tensor):
+        return tensors.to(target, non_blocking=True)
+    return {name: tensor.to(target, non_blocking=True) for name, tensor in tensors.items()}
+
+
+def _to_host(made: dict, readable: Tensor | None, names: dict[str, str]) -> Batch:
+    """Float16 on the host; rows of unreadable pictures become zeros."""
+    batch = {}
+    for output, name in names.items():
+        if isinstance(made[output], tuple):
+            values, lengths = made[output]
+            batch[name] = Ragged(values.half().cpu().numpy(), lengths.cpu().numpy())
+        else:
+            batch[name] = made[output].half().cpu().numpy()
+            if readable is not None:
+                batch[name][~readable.numpy()] = 0
+    return batch

@@ -1,0 +1,164 @@
+"""Any open_clip model, from the hub, a file or a folder: its encoders, and its text tower opened up."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import open_clip
+import torch
+from open_clip.transformer import text_global_pool
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.transforms import Compose, RandomHorizontalFlip
+
+from smp import paths
+from smp.data import source_hash
+from smp.encoders.base import Encoder
+from smp.encoders.weights import hub_folder
+from smp.paths import DataError
+
+WEIGHTS = "open_clip_model.safetensors"
+PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
+
+
+class Clip(NamedTuple):
+    """An open_clip model in eval mode, its picture transform, its tokenizer, and what it is in words."""
+
+    net: nn.Module
+    transform: Callable
+    tokenizer: Callable
+    source: str
+
+
+def load_clip(model: str, pretrained: str = "") -> Clip:
+    """Load an open_clip model.
+
+    model: a built-in name with `pretrained` a tag or a local file, or `local-dir:FOLDER`, the folder (below output/, if
+    relative) of an open_clip_config.json and its weights. Raises DataError when the weights are not to be had.
+    """
+    if model.startswith("local-dir:"):
+        folder = paths.output("image") / model.removeprefix("local-dir:")
+        source, file = model, folder / WEIGHTS
+        model = f"local-dir:{folder}"
+        for name in ("open_clip_config.json", WEIGHTS):
+            if not (folder / name).exists():
+                raise DataError(f"{folder / name}: no such file; run the experiment that makes it")
+        settings = {}
+    else:
+        source, file = f"{model} {pretrained}", Path(pretrained)
+        tag = open_clip.get_pretrained_cfg(model, pretrained)
+        if tag:
+            file = hub_folder(tag.get("hf_hub", "").rstrip("/"), WEIGHTS) / WEIGHTS
+        elif not file.is_file():
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none; see open_clip.list_models()"
+            raise DataError(f"{model} {pretrained}: neither a file nor a tag of this model (tags: {tags})")
+        settings = {
+            "pretrained": str(file),
+            "force_quick_gelu": tag.get("quick_gelu", False),  # the activation the weights were trained with
+            "force_preprocess_cfg": {k: tag[k] for k in PREPROCESS if k in tag},
+        }
+    net, _, transform = open_clip.create_model_and_transforms(model, **settings)
+    return Clip(net.eval(), transform, open_clip.get_tokenizer(model), f"{source} {source_hash(file)}")
+
+
+def augmentation(clip: Clip, crop: float) -> Callable:
+    """The model's transform for training: mirrored or not, and a random crop of at least `crop` of the picture."""
+    card = open_clip.transform.PreprocessCfg(**clip.net.visual.preprocess_cfg)
+    cut = open_clip.transform.image_transform_v2(card, is_train=True, aug_cfg={"scale": (crop, 1.0)})
+    return Compose([RandomHorizontalFlip(), cut])
+
+
+def image_encoder(clip: Clip) -> Encoder:
+    """f_I: output `image` (B, d) of unit length, as CLIP compares them."""
+
+    def prepare(pictures: list) -> Tensor:
+        return torch.stack([clip.transform(picture) for picture in pictures])
+
+    def encode(pixels: Tensor) -> dict[str, Tensor]:
+        return {"image": F.normalize(clip.net.encode_image(pixels).float(), dim=-1)}
+
+    return Encoder(clip.net, "image", prepare, encode, ("image",), clip.source)
+
+
+def text_encoder(clip: Clip) -> Encoder:
+    """f_T of the paper's eq. 3: `text` (B, d), h at the pooled token, and `tokens` (sum of lengths, d), H: the
+    description's own tokens, without start, end and padding. Both of unit length."""
+    tower = TextTower(clip.net, clip.tokenizer)
+
+    def prepare(texts: list) -> Tensor:
+        return tower.crop(clip.tokenizer(texts))
+
+    def encode(ids: Tensor) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
+        pooled, tokens = tower(tower.embed(ids), ids)
+        own = tower.own_tokens(ids)
+        return {
+            "text": F.normalize(pooled.float(), dim=-1),
+            "tokens": (F.normalize(tokens[own].float(), dim=-1), own.sum(1)),
+        }
+
+    return Encoder(clip.net, "text", prepare, encode, ("text", "tokens"), clip.source)
+
+
+class TextTower:
+    """The text tower f_T with its insides in reach: token embeddings in, pooled and token-level features out.
+
+    One face for `CLIP`, where the tower's parts lie in the model itself, and `CustomTextCLIP`, where they lie in
+    `model.text`. Owns no parameters. Raises ValueError for towers that are not open_clip's own transformer.
+    """
+
+    def __init__(self, net: nn.Module, tokenizer: Callable):
+        self.net = getattr(net, "text", net)
+        if not hasattr(self.net, "token_embedding") or getattr(self.net, "cls_emb", None) is not None:
+            raise ValueError(f"{type(self.net).__name__}: only open_clip's text transformer without a class token")
+        if getattr(self.net, "use_pad_mask", False):
+            raise ValueError("text towers that mask their padding are not supported")
+        custom = self.net is not net
+        self.pool_type = self.net.pool_type if custom else self.net.text_pool_type
+        self.eos_id = self.net.eos_id if custom else self.net.text_eos_id
+        self.tokenizer = tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return self.net.positional_embedding.device
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token embeddings before positions are added: (B, L) -> (B, L, width)."""
+        return self.net.token_embedding(ids)
+
+    def __call__(self, embedded: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, d) of the pooled token and (B, L, d) of every token; `ids` only say where to pool."""
+        mask, length = self.net.attn_mask, ids.shape[1]
+        place = torch.arange(length, device=ids.device)
+        x = self.read(embedded, place, mask if mask is None else mask[:length, :length])
+        return text_global_pool(x, ids, self.pool_type, eos_token_id=self.eos_id), x
+
+    def read(self, embedded: Tensor, place: Tensor, mask: Tensor | None) -> Tensor:
+        """Features (B, L, d) of tokens (B, L, width) that stand at the places (L,), under an additive mask (L, L)."""
+        net = self.net
+        dtype = net.transformer.get_cast_dtype()
+        x = embedded.to(dtype) + net.positional_embedding[place].to(dtype)
+        x = net.ln_final(net.transformer(x, attn_mask=mask))
+        projection = net.text_projection
+        if isinstance(projection, nn.Linear):
+            return projection(x)
+        return x if projection is None else x @ projection
+
+    def own_tokens(self, ids: Tensor) -> Tensor:
+        """(B, L) bool: the text's own tokens, neither start, end nor padding."""
+        end = getattr(self.tokenizer, "eot_token_id", None)
+        if end is None:  # a Hugging Face tokenizer behind open_clip's face
+            special = torch.tensor(self.tokenizer.tokenizer.all_special_ids, device=ids.device)
+            return ~torch.isin(ids, special)
+        place = torch.arange(ids.shape[1], device=ids.device)  # by place: the padding's id 0 is also a real token
+        return (place > 0) & (place < (ids == end).int().argmax(1, keepdim=True))
+
+    @property
+    def pools_end_of_causal(self) -> bool:
+        """Whether the tower reads from left to right and is pooled at the end token: padding then changes nothing."""
+        return self.net.attn_mask is not None and self.pool_type in ("argmax", "eos")
+
+    def crop(self, ids: Tensor) -> Tensor:
+        """Padding after the longest text cut off, where it changes nothing."""
+        if not self.pools_end_of_causal:
+            return ids
+        return ids[:, : int((ids != 0).any(0).nonzero().max()) + 1]

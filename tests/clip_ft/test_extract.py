@@ -1,0 +1,117 @@
+"""The stored features of eq. 11 against the model itself, block by block."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from smp.clip_ft.extract import BLOCKS, classify, pca, statistics, store_features
+from smp.clip_ft.fit import fit
+from smp.clip_ft.model import ModelConfig
+from smp.data.store import read_embeddings, read_table, write_embeddings
+from smp.encoders import Loading
+
+LOADING = Loading(batch_size=16, workers=0, precision="fp32", shard_size=50)
+MISSING = (3, 40)
+
+
+@pytest.fixture
+def stored(tiny, tmp_path):
+    """A trained model on posts of which two have no picture and one no class, and what it stored of all."""
+
+    def make(**model):
+        tiny.write_store(tmp_path, tiny.make_posts(), missing=MISSING)
+        task = tiny.make_task(tmp_path, model=ModelConfig(shots=8, context_length=4, heads=2, **model))
+        task.inputs.label[7] = -1
+        _, step, _ = fit(task, np.ones(120, bool), tmp_path, "all")
+        store_features(step, task.inputs, task.posts.index, tmp_path, "clip_ft", "key", LOADING, components=3)
+        F = read_embeddings(tmp_path, "clip_ft")[1].astype(np.float32).reshape(120, len(BLOCKS), tiny.DIM)
+        return (
+            task,
+            step,
+            dict(zip(BLOCKS, F.transpose(1, 0, 2))),
+            read_embeddings(tmp_path, "clip_ft_probabilities")[1],
+        )
+
+    return make
+
+
+def forward(task, step):
+    with torch.no_grad():
+        features = step.towers.features(task.inputs.batch(np.arange(120)))
+        G, L = step.model.classes(step.towers.text)
+        return features, *step.model(features, G, L), G, L
+
+
+def test_blocks_are_those_of_equation_11(stored):
+    task, step, F, P = stored()
+    features, logits, (x, V, T), G, L = forward(task, step)
+    c = torch.from_numpy(task.inputs.label.copy())
+    c[7] = logits.cross[7].argmax()  # no class given: the predicted one's prompts and prototypes
+    rows = torch.arange(120)
+    x[list(MISSING)] = 0
+    expected = (features.image, features.text, G[c], L[c], x, V[rows, c], T[rows, c])
+    for name, block in zip(BLOCKS, expected):
+        np.testing.assert_allclose(F[name], block, atol=2e-3, err_msg=name)
+    with_picture = np.setdiff1d(rows, MISSING)
+    np.testing.assert_allclose(P[with_picture], logits.cross.softmax(1)[with_picture], atol=2e-3)
+    np.testing.assert_allclose(P[list(MISSING)], logits.global_text.softmax(1)[list(MISSING)], atol=2e-3)
+
+
+def test_a_post_may_get_its_predicted_class_instead(stored):
+    task, step, F, P = stored(class_of_post="predicted")
+    *_, G, _ = forward(task, step)
+    np.testing.assert_allclose(F["global_prompt"], G[P.argmax(1).astype(int)], atol=2e-3)
+
+
+def test_posts_without_a_picture_have_zero_rows_and_a_flag(stored, tmp_path):
+    _, _, F, _ = stored()
+    table = read_table(tmp_path / "clip_ft_stats.parquet")
+    assert np.flatnonzero(table["clip_ft_image_missing"]).tolist() == list(MISSING)
+    for name in ("image", "projected_image"):
+        assert np.flatnonzero(~F[name].any(1)).tolist() == list(MISSING)
+
+
+def test_statistics_are_cosines_and_entropies_of_the_stored_rows(stored, tmp_path):
+    task, step, F, P = stored()
+    table = statistics(tmp_path, "clip_ft")
+    unit = {k: v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-6) for k, v in F.items()}
+    np.testing.assert_allclose(table["clip_ft_cosine_clip"], (unit["image"] * unit["text"]).sum(1), atol=1e-5)
+    cosine = (unit["projected_image"] * unit["textual_prototype"]).sum(1)
+    np.testing.assert_allclose(table["clip_ft_cosine"], cosine, atol=1e-5)
+    _, logits, *_ = forward(task, step)
+    rows = np.flatnonzero(task.inputs.label >= 0)
+    own = -torch.nn.functional.cross_entropy(
+        logits.visual[rows], torch.from_numpy(task.inputs.label[rows]), reduction="none"
+    )
+    np.testing.assert_allclose(table["clip_ft_fit_visual"].iloc[rows], own, atol=2e-2)
+    assert (table["clip_ft_confidence"] == P.max(1)).all() and table["clip_ft_entropy"].between(
+        0, np.log(4) + 1e-3
+    ).all()
+
+
+def test_losses_are_the_cross_entropies_of_the_branches(stored):
+    task, step, _, _ = stored()
+    rows = np.array([5, 1, 9])
+    table = classify(step, task.inputs, rows, "fp32")
+    _, logits, _, _, _ = forward(task, step)
+    label = torch.from_numpy(task.inputs.label)
+    for name, z in (("global", logits.global_text), ("local", logits.local_text), ("cross", logits.cross)):
+        expected = -z.log_softmax(1)[torch.arange(120), label][rows]
+        np.testing.assert_allclose(table[f"loss_{name}"], expected, rtol=1e-4, atol=1e-5)
+    assert table.index.tolist() == rows.tolist()
+    assert (table["cross"].to_numpy() == logits.cross.argmax(1).numpy()[rows]).all()
+
+
+def test_pca_is_that_of_scikit_learn_in_every_block(tmp_path):
+    rng = np.random.default_rng(0)
+    array = (rng.standard_normal((200, 24)) * np.linspace(1, 3, 24)).astype(np.float16)
+    write_embeddings(tmp_path, "x", [str(i) for i in range(200)], array)
+    kept = pca(tmp_path, "x", blocks=2, components=3, key="k")
+    found = read_embeddings(tmp_path, "x_pca")[1].astype(np.float32)
+    for block in range(2):
+        reference = PCA(3, svd_solver="full").fit(array[:, block * 12 : block * 12 + 12].astype(np.float64))
+        theirs = reference.transform(array[:, block * 12 : block * 12 + 12].astype(np.float64))
+        ours = found[:, block * 3 : block * 3 + 3]
+        np.testing.assert_allclose(np.abs(ours), np.abs(theirs), atol=2e-2)
+        assert kept[block] == pytest.approx(reference.explained_variance_ratio_.sum())

@@ -1,0 +1,172 @@
+"""Training: what learns and what must not, exact resume, the same losses however the work is split."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from smp.clip_ft import train as trainer
+from smp.clip_ft.fit import fit, out_of_fold
+from smp.clip_ft.train import TrainConfig
+from smp.paths import DataError
+
+EVERYONE = np.ones(120, bool)
+
+
+def state(step) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in step.state_dict().items()}
+
+
+def same(a: dict, b: dict) -> bool:
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_towers_do_not_move_and_get_no_gradient_while_everything_else_learns(tiny, tmp_path):
+    task = tiny.make_task(tmp_path)
+    towers = {k: v.clone() for k, v in task.net.state_dict().items()}
+    before, after, history = fit(task, EVERYONE, tmp_path, "all")
+    assert same(towers, task.net.state_dict())
+    assert all(p.grad is None and not p.requires_grad for p in after.towers.parameters())
+    changed = {k for k, v in before.model.named_parameters() if not torch.equal(v, after.model.get_parameter(k))}
+    assert changed == {k for k, _ in before.model.named_parameters()}
+    assert sum(history[-1]) < sum(history[0])
+
+
+def test_a_stopped_run_ends_where_an_uninterrupted_one_does_bit_for_bit(tiny, tmp_path, monkeypatch):
+    task = tiny.make_task(tmp_path, TrainConfig(learning_rate=1e-2, epochs=4, batch_size=32, workers=0))
+    _, whole, history = fit(task, EVERYONE, tmp_path / "whole", "all")
+
+    def killed_after_two_epochs(file, step, optimizer, scaler, config, so_far, epochs):
+        real_save(file, step, optimizer, scaler, config, so_far, epochs)
+        if epochs == 2:
+            raise KeyboardInterrupt
+
+    real_save = trainer._save
+    monkeypatch.setattr(trainer, "_save", killed_after_two_epochs)
+    with pytest.raises(KeyboardInterrupt):
+        fit(task, EVERYONE, tmp_path / "stopped", "all")
+    monkeypatch.undo()
+    _, resumed, again = fit(task, EVERYONE, tmp_path / "stopped", "all")
+    assert same(state(whole), state(resumed)) and history == again
+
+
+def test_a_finished_checkpoint_is_loaded_and_one_of_another_config_refused(tiny, tmp_path):
+    task = tiny.make_task(tmp_path)
+    _, first, _ = fit(task, EVERYONE, tmp_path, "all")
+    written = (tmp_path / "all.pt").stat().st_mtime_ns
+    _, second, _ = fit(task, EVERYONE, tmp_path, "all")
+    assert same(state(first), state(second)) and (tmp_path / "all.pt").stat().st_mtime_ns == written
+    for other in (
+        replace(task, train=replace(task.train, learning_rate=1.0)),
+        replace(task, model=replace(task.model, tau_s=0.1)),
+    ):
+        with pytest.raises(DataError, match="another config"):
+            fit(other, EVERYONE, tmp_path, "all")
+
+
+def test_nothing_to_train_on_is_said(tiny, tmp_path):
+    with pytest.raises(DataError, match="no post to train on"):
+        fit(tiny.make_task(tmp_path), ~EVERYONE, tmp_path, "all")
+
+
+def test_accumulated_parts_give_the_steps_of_whole_batches(tiny, tmp_path):
+    task = tiny.make_task(tmp_path)
+    _, _, whole = fit(task, EVERYONE, tmp_path / "whole", "all")
+    parts = replace(task, train=replace(task.train, accumulate=3))
+    _, _, accumulated = fit(parts, EVERYONE, tmp_path / "parts", "all")
+    np.testing.assert_allclose(accumulated, whole, rtol=1e-5)
+
+
+def test_two_ranks_give_the_losses_of_one_process(tiny, tmp_path):
+    tiny.write_store(tmp_path, tiny.make_posts())
+    worker = [str(Path(__file__).with_name("worker.py")), str(tmp_path)]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = [
+        subprocess.Popen([*command, *worker, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for command, name in (([sys.executable], "one"), (launch, "two"))
+    ]
+    for process in done:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    one, two = (torch.load(tmp_path / f"{name}.out", weights_only=True) for name in ("one", "two"))
+    torch.testing.assert_close(two["history"], one["history"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(two["features"], one["features"], rtol=1e-2, atol=2e-3)  # float16
+    assert two["steps"] == one["steps"] == 8
+
+
+def test_classes_without_posts_get_no_probability_and_cost_nothing(tiny, tmp_path):
+    task = tiny.make_task(tmp_path)
+    allowed = task.inputs.label != 3
+    _, step, history = fit(task, allowed, tmp_path, "all")
+    assert step.model.known.tolist() == [True, True, True, False]
+    assert np.isfinite(history).all() and max(history[0]) < 20
+
+
+@pytest.mark.parametrize(("image", "text"), [(1, 0), (0, 1), (2, 2)])
+def test_unfrozen_blocks_are_trained_from_pixels_and_the_rest_stays(tiny, tmp_path, image, text):
+    train = TrainConfig(epochs=1, batch_size=64, workers=0, unfreeze_image=image, unfreeze_text=text,
+                        tower_learning_rate=1e-3, checkpoint_gradients=text > 0)  # fmt: skip
+    task = pixel_task(tiny, tmp_path, train)
+    pretrained = {k: v.clone() for k, v in task.net.state_dict().items()}
+    before, after, _ = fit(task, EVERYONE, tmp_path, "all")
+    assert same(pretrained, task.net.state_dict())  # each fit starts from the pretrained towers
+    moved = {k for k, v in after.towers.net.state_dict().items() if not torch.equal(v, pretrained[k])}
+    last = [f"visual.transformer.resblocks.{2 - i}." for i in range(1, image + 1)]
+    last += ["visual.ln_post", "visual.proj"] if image else []
+    last += [f"transformer.resblocks.{2 - i}." for i in range(1, text + 1)]
+    last += ["ln_final", "text_projection"] if text else []
+    assert {next((prefix for prefix in last if k.startswith(prefix)), k) for k in moved} == set(last)
+    assert torch.equal(before.model.V, after.model.V) != (image > 0)  # prototypes follow their tower
+    assert torch.equal(before.model.T, after.model.T) != (text > 0)
+
+
+def test_lower_blocks_learn_more_slowly(tiny):
+    from smp.clip_ft.towers import Towers
+
+    groups = Towers(tiny.tiny_clip(), tiny.tokenizer()).unfreeze(2, 1, rate=1e-3, decay=0.5)
+    assert [group["lr"] for group in groups] == [1e-3, 5e-4, 1e-3]
+    with pytest.raises(DataError, match="2 blocks"):
+        Towers(tiny.tiny_clip(), tiny.tokenizer()).unfreeze(3, 0, rate=1e-3, decay=0.5)
+
+
+def test_pixels_are_augmented_by_post_and_epoch_alone(tiny, tmp_path):
+    inputs = pixel_task(tiny, tmp_path, TrainConfig(unfreeze_image=1)).inputs
+    a, b = inputs.batch(np.array([3, 5]), seed=1), inputs.batch(np.array([5, 7]), seed=1)
+    assert torch.equal(a["pixels"][1], b["pixels"][0])
+    assert not torch.equal(a["pixels"][1], inputs.batch(np.array([5]), seed=2)["pixels"][0])
+
+
+def test_out_of_fold_losses_are_of_models_that_did_not_see_the_post(tiny, tmp_path):
+    task = tiny.make_task(tmp_path)
+    fold = np.where(np.arange(120) < 100, np.arange(120) % 2, -1)
+    table, accuracy = out_of_fold(task, fold, tmp_path)
+    assert table.index.equals(task.posts.index[:100]) and np.isfinite(table["loss"]).all()
+    assert accuracy["after"]["rows"] == 100 and accuracy["after"]["loss"] < accuracy["before"]["loss"]
+    np.testing.assert_allclose(table["loss"], table[["loss_global", "loss_local", "loss_cross"]].sum(axis=1), rtol=1e-5)
+    other = task.inputs.label.copy()
+    other[np.flatnonzero(fold == 0)[0]] = (other[np.flatnonzero(fold == 0)[0]] + 1) % 4
+    changed = replace(task, inputs=replace(task.inputs, label=other))
+    again, _ = out_of_fold(changed, fold, tmp_path / "again")
+    rows = np.flatnonzero(fold == 0)[1:]  # fold 0's own labels never reach the model that judges it
+    np.testing.assert_array_equal(table["loss"].iloc[rows], again["loss"].iloc[rows])
+
+
+def pixel_task(tiny, folder, train):
+    rng = np.random.default_rng(0)
+    paths = [str(folder / f"{i}.png") for i in range(120)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (40, 48, 3), dtype=np.uint8)).save(path)
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    card = PreprocessCfg(size=32)
+    pixels = {"paths": paths, "transform": image_transform_v2(card, is_train=False),
+              "augment": image_transform_v2(card, is_train=True, aug_cfg={"scale": (0.5, 1.0)})}  # fmt: skip
+    texts = {"texts": [f"a photo of thing {i % 4}" for i in range(120)], "tokenize": tiny.tokenizer()}
+    return tiny.make_task(
+        folder, train, **(pixels if train.unfreeze_image else {}), **(texts if train.unfreeze_text else {})
+    )

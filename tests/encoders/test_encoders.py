@@ -1,0 +1,190 @@
+"""Every kind of encoder against a direct call of its network, on pictures of which some are broken."""
+
+import json
+
+import numpy as np
+import open_clip
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+from torch.nn.functional import normalize
+
+from smp.data.store import read_embeddings
+from smp.encoders import Loading, descriptions, encode_posts
+from smp.encoders.clip import Clip, image_encoder, load_clip, text_encoder
+from smp.encoders.contrastive import SmallClip, pretrain
+from smp.encoders.hf import blip, transformers_text
+from smp.encoders.timm_image import timm_encoder
+from smp.paths import DataError
+
+LOADING = Loading(batch_size=3, workers=0, precision="fp32", shard_size=4)
+IDS = pd.Index(list("abcdefg"), name="post_id")
+TEXTS = ["a dog", "", "two words more", "x " * 100, "snow", "snow", "!"]
+TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 2, "head_width": 16}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Seven paths: one missing, one no picture, one cut off, one in grey."""
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{i}.jpg" for i in range(7)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (50, 70, 3), dtype=np.uint8)).save(path)
+    paths[1].unlink()
+    paths[2].write_text("not a picture")
+    paths[3].write_bytes(paths[3].read_bytes()[:-700])
+    Image.open(paths[4]).convert("L").save(paths[4])
+    return [str(path) for path in paths]
+
+
+@pytest.fixture
+def clip():
+    torch.manual_seed(0)
+    net = open_clip.CLIP(16, VISION, TEXT).eval()
+    transform = open_clip.image_transform(32, is_train=False)
+    return Clip(net, transform, open_clip.SimpleTokenizer(context_length=16), "tiny")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pictures_are_encoded_and_broken_ones_are_zero(clip, pictures, tmp_path, workers):
+    loading = Loading(batch_size=3, workers=workers, precision="fp32", shard_size=4)
+    encode_posts(image_encoder(clip), pictures, IDS, tmp_path, "clip", "data", loading)
+    ids, found = read_embeddings(tmp_path, "clip_image")
+    assert ids.equals(IDS) and np.flatnonzero(~found.any(1)).tolist() == [1, 2]
+    for i in (0, 3, 4):
+        with torch.no_grad():
+            pixels = clip.transform(Image.open(pictures[i]).convert("RGB"))[None]
+            np.testing.assert_allclose(found[i], clip.net.encode_image(pixels, normalize=True)[0], atol=1e-3)
+
+
+def test_texts_are_encoded_whole_and_token_by_token(clip, tmp_path):
+    encode_posts(text_encoder(clip), TEXTS, IDS, tmp_path, "clip", "data", LOADING)
+    found = read_embeddings(tmp_path, "clip_text")[1]
+    with torch.no_grad():
+        np.testing.assert_allclose(found, clip.net.encode_text(clip.tokenizer(TEXTS), normalize=True), atol=1e-3)
+    ids, tokens = read_embeddings(tmp_path, "clip_tokens")
+    assert ids.value_counts().reindex(IDS, fill_value=0).tolist() == [2, 0, 3, 14, 1, 1, 1]
+    np.testing.assert_allclose(np.linalg.norm(tokens.astype(np.float32), axis=1), 1, atol=2e-3)
+    np.testing.assert_array_equal(tokens[ids == "e"], tokens[ids == "f"])
+
+
+def test_other_weights_or_data_are_encoded_anew_and_the_same_not(clip, pictures, tmp_path):
+    def made(clip, data):
+        encode_posts(image_encoder(clip), pictures, IDS, tmp_path, "clip", data, LOADING)
+        return (tmp_path / "clip_image.npy").stat().st_mtime_ns
+
+    first = made(clip, "data")
+    assert made(clip, "data") == first
+    second = made(clip, "other data")
+    assert second != first and made(clip._replace(source="other weights"), "other data") != second
+
+
+def test_packaged_efficientnet_knows_its_pictures(pictures, tmp_path):
+    encoder = timm_encoder("tf_efficientnet_lite0", "efficientnet-lite0", size=64)
+    encode_posts(encoder, pictures, IDS, tmp_path, "resnet", "data", LOADING)
+    found = read_embeddings(tmp_path, "resnet_image")[1]
+    assert found.shape == (7, 1280) and np.isfinite(found).all() and np.flatnonzero(~found.any(1)).tolist() == [1, 2]
+    # in a network whose weights are in the wrong places these means are far from what they were in training
+    norm = encoder.module.bn2
+    seen = []
+    hook = norm.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    smooth = torch.nn.functional.interpolate(torch.rand(16, 3, 6, 6) * 2 - 1, size=(224, 224), mode="bicubic")
+    with torch.no_grad():
+        encoder.module(smooth)
+    hook.remove()
+    z = (seen[0].mean((0, 2, 3)) - norm.running_mean) / norm.running_var.sqrt()
+    assert z.abs().median() < 1
+
+
+def test_packaged_minilm_tells_meanings_apart(tmp_path):
+    texts = ["a dog runs on the grass", "", "a puppy plays in a meadow", "stock prices fell", "x" * 9, "y", "snow"]
+    encode_posts(transformers_text("minilm"), texts, IDS, tmp_path, "bert", "data", LOADING)
+    found = normalize(torch.from_numpy(read_embeddings(tmp_path, "bert_text")[1].astype(np.float32)), dim=1)
+    cosine = found @ found.T
+    assert found.shape == (7, 384) and cosine[0, 2] > 0.4 > 0.2 > cosine[0, 3]
+
+
+def test_random_routes_say_so_and_are_the_same_every_time(pictures, tmp_path):
+    for folder in ("one", "two"):
+        image, text = blip("random")
+        vit = timm_encoder("test_vit", "random")
+        assert all("RANDOM" in encoder.source for encoder in (image, text, vit))
+        for encoder, items, name in ((image, pictures, "blip"), (text, TEXTS, "blip"), (vit, pictures, "vit")):
+            encode_posts(encoder, items, IDS, tmp_path / folder, name, "data", LOADING)
+    for name in ("blip_image", "blip_text", "vit_image"):
+        one, two = (read_embeddings(tmp_path / folder, name)[1] for folder in ("one", "two"))
+        np.testing.assert_array_equal(one, two)
+        assert np.isfinite(one).all() and len(np.unique(one.round(3), axis=0)) > 3
+
+
+def test_missing_weights_are_named_with_their_place(tmp_path, monkeypatch):
+    import huggingface_hub as hub
+
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path))
+
+    def nothing(*_, **__):
+        raise hub.errors.LocalEntryNotFoundError("not cached")
+
+    monkeypatch.setattr(hub, "snapshot_download", nothing)
+    monkeypatch.setattr(hub, "get_session", nothing)
+    place = tmp_path / "weights"
+    for load, file in (
+        (lambda: load_clip("ViT-B-32", "openai"), "timm--vit_base_patch32_clip_224.openai/open_clip_model.safetensors"),
+        (lambda: timm_encoder("resnet50.a1_in1k"), "timm--resnet50.a1_in1k/model.safetensors"),
+        (lambda: transformers_text("google-bert/bert-base-uncased"), "google-bert--bert-base-uncased/config.json"),
+    ):
+        with pytest.raises(DataError) as error:
+            load()
+        assert str(place / file) in str(error.value) and "https://huggingface.co/" in str(error.value)
+    with pytest.raises(DataError, match="neither a file nor a tag"):
+        load_clip("ViT-B-32", "no-such-tag")
+    with pytest.raises(DataError, match="run the experiment that makes it"):
+        load_clip(f"local-dir:{tmp_path}/nowhere")
+
+
+def test_weights_laid_beside_the_data_are_used(tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path))
+    encoder = timm_encoder("test_vit", "random")
+    folder = tmp_path / "weights" / "timm--test_vit.r160_in1k"
+    folder.mkdir(parents=True)
+    import timm
+
+    save_file(timm.create_model("test_vit").state_dict() | encoder.module.state_dict(), folder / "model.safetensors")
+    loaded = timm_encoder("test_vit.r160_in1k")
+    for a, b in zip(loaded.module.parameters(), encoder.module.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_small_clip_learns_pairs_and_loads_like_any_checkpoint(tmp_path):
+    colours = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "white": (240, 240, 240)}
+    rng, paths, texts = np.random.default_rng(0), [], []
+    for i in range(64):
+        name = list(colours)[i % 4]
+        noise = rng.integers(-20, 20, (40, 40, 3))
+        paths.append(str(tmp_path / f"{i}.png"))
+        texts.append(f"a {name} thing")
+        Image.fromarray(np.clip(np.array(colours[name]) + noise, 0, 255).astype(np.uint8)).save(paths[-1])
+    paths[5], texts[6] = str(tmp_path / "missing.png"), ""
+    vision = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 32}
+    config = SmallClip(16, vision, {**TEXT, "context_length": 12}, pairs_seen=1600, batch_size=16, learning_rate=3e-3)
+    history = pretrain(config, paths, texts, tmp_path / "small", workers=0)
+    assert history[-1] < history[0]
+    assert json.loads((tmp_path / "small" / "open_clip_config.json").read_text())["model_cfg"]["embed_dim"] == 16
+    clip = load_clip(f"local-dir:{tmp_path / 'small'}")
+    with torch.no_grad():
+        image = clip.net.encode_image(torch.stack([clip.transform(Image.open(p)) for p in paths[:4]]), normalize=True)
+        text = clip.net.encode_text(clip.tokenizer([f"a {name} thing" for name in colours]), normalize=True)
+    assert (image @ text.T).argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_descriptions_join_titles_and_tags():
+    tags = pd.arrays.ArrowExtensionArray(pa.array([["a", "b"], [], ["c"]], pa.list_(pa.string())))
+    posts = pd.DataFrame({"title": ["Hello", "World", ""], "tags": tags})
+    assert descriptions(posts) == ["Hello a b", "World", "c"]
+    assert descriptions(posts, "title") == ["Hello", "World", ""]
+    assert descriptions(posts, "tags") == ["a b", "", "c"]

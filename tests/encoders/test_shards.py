@@ -1,0 +1,82 @@
+"""Sharded computation: nothing whole is done twice, and the store holds what was computed, in the posts' order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smp.data.store import read_embeddings
+from smp.encoders.shards import Ragged, into_store
+
+IDS = pd.Index([f"p{i}" for i in range(23)], name="post_id")
+LENGTHS = np.arange(23) % 4
+
+
+def dense(rows):
+    return np.stack([rows, rows**2], 1).astype(np.float32)
+
+
+def ragged(rows):
+    owner = np.repeat(rows, LENGTHS[rows])
+    return Ragged(np.stack([owner, -owner], 1).astype(np.float32), LENGTHS[rows])
+
+
+class Computer:
+    """Counts the posts it is asked for; stops, as if killed, after so many batches."""
+
+    def __init__(self, stop_after: int = 99):
+        self.seen, self.left = [], stop_after
+
+    def __call__(self, batches):
+        for rows in batches:
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            self.seen += rows.tolist()
+            yield {"a": dense(rows), "b": ragged(rows)}
+
+
+def run(folder, computer, key="k", order=None):
+    into_store(folder, ["a", "b"], IDS, computer, key=key, batch_size=3, shard_size=6, order=order)
+
+
+@pytest.mark.parametrize("order", [None, np.arange(23)[::-1] % 5])
+def test_the_store_holds_every_post_in_order(tmp_path, order):
+    run(tmp_path, Computer(), order=order)
+    ids, a = read_embeddings(tmp_path, "a")
+    assert ids.equals(IDS) and a.dtype == np.float16
+    np.testing.assert_array_equal(a, dense(np.arange(23)))
+    ids, b = read_embeddings(tmp_path, "b")
+    assert ids.tolist() == IDS.repeat(LENGTHS).tolist()
+    np.testing.assert_array_equal(b, ragged(np.arange(23)).values)
+
+
+def test_a_batch_holds_like_with_like_inside_its_shard(tmp_path):
+    computer, order = Computer(), np.arange(23) % 2
+    run(tmp_path, computer, order=order)
+    assert computer.seen[:6] == [0, 2, 4, 1, 3, 5]
+
+
+def test_a_killed_run_goes_on_at_the_last_whole_shard(tmp_path):
+    first, second, third = Computer(stop_after=5), Computer(), Computer()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, first)
+    run(tmp_path, second)
+    assert second.seen == list(range(12, 23))  # two shards of six were whole
+    run(tmp_path, third)
+    assert third.seen == []
+    np.testing.assert_array_equal(read_embeddings(tmp_path, "a")[1], dense(np.arange(23)))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_another_key_is_computed_anew(tmp_path):
+    run(tmp_path, Computer())
+    again = Computer()
+    run(tmp_path, again, key="other")
+    assert len(again.seen) == 23
+
+
+def test_ragged_rows_move_with_their_posts():
+    order = np.array([4, 0, 3, 3])
+    moved = ragged(np.arange(6)).take(order)
+    np.testing.assert_array_equal(moved.values, ragged(order).values)
+    np.testing.assert_array_equal(moved.lengths, LENGTHS[order])
