@@ -63,7 +63,6 @@ class Level1(Experiment):
 
 @dataclass(frozen=True)
 class Config(Fusion):
-    method: str = "blend"
     parents: tuple[str, ...] = ("exp950_a", "exp951_b")
     trials: int = 20
 

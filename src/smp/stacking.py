@@ -22,7 +22,7 @@ class Fusion:
     """What a second-level experiment states."""
 
     parents: tuple[str, ...]  # finished experiments whose out-of-fold predictions are combined
-    method: Literal["mean", "rank_mean", "blend", "linear"] = "linear"  # what the submission is made with
+    method: Literal["mean", "rank_mean", "blend", "linear"] = "blend"  # what the submission is made with
     trials: int = 200  # of the blend's search
     seeds: tuple[int, ...] = (0,)
 

@@ -51,7 +51,13 @@ VECTORS = "text_words"  # the space in which label families that take `vectors` 
 # Families that read an optional external input.
 EXTERNAL = {"account_counters"}
 # Embeddings that an experiment makes -> the experiment.
-MADE_BY: dict[str, str] = {}
+MADE_BY: dict[str, str] = {
+    **dict.fromkeys(("clip_image", "clip_text"), "exp002_clip"),
+    **dict.fromkeys(("clip_ft", "clip_ft_probabilities", "clip_ft_pca", "clip_ft_stats"), "exp001_clip_ft"),
+    **dict.fromkeys(("blip_image", "blip_text"), "exp003_blip"),
+    "vit_image": "exp004_vit_bert",
+    **dict.fromkeys(("resnet_image", "bert_text"), "exp005_resnet_bert"),
+}
 
 
 def key(track: Track, name: str) -> str:
