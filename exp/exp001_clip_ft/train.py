@@ -29,7 +29,8 @@ from smp.data.store import read_table, write_table
 from smp.encoders import Loading, descriptions, picture_paths
 from smp.encoders.clip import augmentation, load_clip
 from smp.folds import load_folds
-from smp.paths import DataError, one_line_errors
+from smp.oof import finished
+from smp.paths import one_line_errors
 from smp.runner import Run, finish, open_folder, parse_run
 
 
@@ -68,9 +69,7 @@ def make_task(config: Config, parent: dict) -> Task:
 
 def make(run: Run) -> dict:
     started, config, features = time.perf_counter(), run.config, paths.features("image")
-    parent = paths.output("image") / config.parent
-    if not (parent / "metrics.json").exists():
-        raise DataError(f"{parent}: not finished; run python exp/{config.parent.split('@')[0]}/train.py")
+    parent = finished("image", config.parent)
     clip = json.loads((parent / "config.json").read_text())["config"]
     task = make_task(config, clip)
     ids = task.posts.index
