@@ -38,7 +38,7 @@ class Stage:
 
 
 CLIPS = "features/image/*, metrics.json"
-LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
+LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
 STAGES = (
     Stage("exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations"),
     Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
@@ -50,6 +50,7 @@ STAGES = (
     Stage("exp020_fusion", "image", LEVEL1),
     Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
     Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
+    Stage("exp036_drift", "image", writes="drift.csv, metrics.json", group="studies"),
     Stage("exp051_lgbm", "video"),
 )
 FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from

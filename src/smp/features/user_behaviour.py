@@ -46,6 +46,11 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[place]
 
 
+def identity(posts: pd.DataFrame) -> pd.DataFrame:
+    """user_id as a category, for a learner that gives users a level of their own (smp.learners.Linear)."""
+    return posts[["user_id"]]
+
+
 def post_number(ids: pd.Index) -> np.ndarray:
     """(n,) float64: the digits that end a post id ("775", "POST00003480"), NaN where there are none."""
     found = pc.extract_regex(arrow(ids.to_series()), r"(?P<number>\d+)$")
