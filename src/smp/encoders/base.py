@@ -1,6 +1,7 @@
 """The shape all encoders share: a frozen network and its preprocessing, run over every post into the store."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,8 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from smp.data import source_hash
+from smp import paths
+from smp.data import fingerprint, load_posts, source_hash
 from smp.data.pictures import load_rgb
+from smp.encoders.inputs import Description, descriptions, picture_paths
 from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -77,6 +80,25 @@ def encode_posts(
     into_store(
         folder, names, ids, compute, key=key, order=order, batch_size=loading.batch_size, shard_size=loading.shard_size
     )
+
+
+def encode_track(encoders: Sequence[tuple[str, Encoder]], description: Description, loading: Loading) -> dict:
+    """Encode every image post's picture or description by each of the (prefix, encoder) pairs, as `encode_posts` does.
+
+    Returns what metrics.json says of it: the number of posts, each encoder's source, and the seconds it took.
+    """
+    posts, folder, data = load_posts("image"), paths.features("image"), fingerprint("image")
+    done = {"posts": len(posts)}
+    for prefix, encoder in encoders:
+        started = time.perf_counter()
+        if encoder.reads == "image":
+            items, key = picture_paths(posts, paths.data("image")), data
+        else:
+            items, key = descriptions(posts, description), data + description
+        encode_posts(encoder, items, posts.index, folder, prefix, key, loading)
+        seconds = round(time.perf_counter() - started, 1)
+        done[f"{prefix}_{encoder.reads}"] = {"source": encoder.source, "seconds": seconds}
+    return done
 
 
 class _Batches(Dataset):
