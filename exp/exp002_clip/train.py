@@ -20,6 +20,7 @@ class Config:
     prefix: str = "clip"
     description: Description = "title+tags"  # r of eq. 3; open: most titles say a word or nothing, tags say too much
     loading: Loading = field(default_factory=Loading)
+    pca: int = 32  # components of each, for the tree models
 
 
 SMALL = {
@@ -33,7 +34,7 @@ def make(run: Run) -> dict:
     config = run.config
     clip = load_clip(config.model, config.pretrained)
     encoders = (config.prefix, image_encoder(clip)), (config.prefix, text_encoder(clip))
-    return encode_track(encoders, config.description, config.loading)
+    return encode_track(encoders, config.description, config.loading, config.pca)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class Config:
     text_model: str = "google-bert/bert-base-uncased"
     description: Description = "title+tags"
     loading: Loading = field(default_factory=Loading)
+    pca: int = 32  # components of each, for the tree models
 
 
 SMALL = {
@@ -32,7 +33,7 @@ SMALL = {
 def make(run: Run) -> dict:
     config = run.config
     image, text = timm_encoder(config.image_model, config.image_weights), transformers_text(config.text_model)
-    return encode_track([("vit", image), ("bert", text)], config.description, config.loading)
+    return encode_track([("vit", image), ("bert", text)], config.description, config.loading, config.pca)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Config:
     text_model: str = "google-bert/bert-base-uncased"
     description: Description = "title+tags"
     loading: Loading = field(default_factory=Loading)
+    pca: int = 32  # components of each, for the tree models
 
 
 SMALL = {
@@ -34,7 +35,7 @@ def make(run: Run) -> dict:
     config = run.config
     image = timm_encoder(config.image_model, config.image_weights, config.image_size)
     text = transformers_text(config.text_model)
-    return encode_track([("resnet", image), ("bert", text)], config.description, config.loading)
+    return encode_track([("resnet", image), ("bert", text)], config.description, config.loading, config.pca)
 
 
 if __name__ == "__main__":
