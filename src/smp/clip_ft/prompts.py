@@ -77,8 +77,10 @@ class _Packed(nn.Module):
         self.register_buffer(
             "mask", torch.zeros(allowed.shape).to(ids.device).masked_fill(~allowed, -torch.inf), persistent=False
         )
-        self.register_buffer("context", (place >= context_at.start) & (place < context_at.stop), persistent=False)
-        self.register_buffer("end", (place == end[owner]) & (owner >= 0), persistent=False)
+        # as indices: a mask would make a GPU wait for the host
+        context = (place >= context_at.start) & (place < context_at.stop)
+        self.register_buffer("context", context.nonzero().squeeze(1), persistent=False)
+        self.register_buffer("end", ((place == end[owner]) & (owner >= 0)).nonzero().squeeze(1), persistent=False)
 
     def forward(self, tower: TextTower, contexts: Tensor) -> Tensor:
         """contexts: (2, 1 or K, s, width) -> the pooled tokens (2, K, d)."""
