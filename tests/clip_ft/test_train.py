@@ -83,6 +83,19 @@ def test_accumulated_parts_give_the_steps_of_whole_batches(tiny, tmp_path):
     np.testing.assert_allclose(accumulated, whole, rtol=1e-5)
 
 
+def test_mixed_precision_learns_the_same(tiny, tmp_path, monkeypatch):
+    """The autocast of a GPU, on the CPU: what it reads, and that float32 is kept where it matters."""
+    train = TrainConfig(epochs=2, batch_size=32, workers=0, unfreeze_text=1, unfreeze_image=1)
+    task = pixel_task(tiny, tmp_path, train)
+    _, _, exact = fit(task, EVERYONE, tmp_path / "exact", "all")
+    mixed = lambda *_: torch.autocast("cpu", dtype=torch.bfloat16)  # noqa: E731
+    monkeypatch.setattr("smp.clip_ft.train.autocast", mixed)
+    monkeypatch.setattr("smp.clip_ft.fit.autocast", mixed)
+    _, step, rounded = fit(task, EVERYONE, tmp_path / "mixed", "all")
+    np.testing.assert_allclose(rounded, exact, rtol=0.05)
+    assert all(p.dtype == torch.float32 for p in step.parameters())
+
+
 def test_two_ranks_give_the_losses_of_one_process(tiny, tmp_path):
     tiny.write_store(tmp_path, tiny.make_posts())
     worker = [str(Path(__file__).with_name("worker.py")), str(tmp_path)]

@@ -92,6 +92,8 @@ class _Packed(nn.Module):
 def local_similarity(tokens: Tensor, mask: Tensor, classes: Tensor, temperature: float) -> Tensor:
     """p' of eq. 5: cosines of the description's tokens with every class, averaged with softmax weights over the tokens.
 
+    As printed, its two sums would cancel each other; the weighted sum is meant.
+
     tokens: (B, l, d) and classes: (K, d), of unit length. mask: (B, l) bool, the description's own tokens. Returns
     (B, K); zeros for a description without tokens.
     """
