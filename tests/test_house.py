@@ -12,11 +12,12 @@ SRC = ROOT / "src" / "smp"
 FLOORS = (
     {"paths", "metrics"},
     {"matrix", "data"},
-    {"folds", "features", "encoders", "learners"},
+    {"folds", "features", "encoders", "learners", "present"},
     {"clip_ft"},
     {"oof", "tuning"},
+    {"selection", "study"},
     {"runner"},
-    {"stacking", "selection"},
+    {"stacking"},
     {"submission", "report", "bench", "check"},
     {"stages"},
 )
