@@ -152,6 +152,26 @@ def run_experiment(
         finish(run, {**metrics, "seconds": round(time.perf_counter() - started, 1)})
 
 
+def run_features(
+    script: str, config_class: type, track: Track, make: Callable[[Run], dict], small: dict | None = None
+) -> None:
+    """Entry point of an experiment that predicts no label itself: one that makes features, or trains what makes them.
+
+    Every one of torchrun's ranks calls `make(run)`, which returns what metrics.json is to hold; rank 0 alone claims the
+    folder and writes. A finished run is left alone.
+    """
+    from smp.encoders.parallel import once, process_group  # torch: seconds to import
+
+    with one_line_errors(), process_group():
+        run = parse_run(script, config_class, track, small)
+        if not once(open_folder, run):
+            once(print, f"{run.name}: finished earlier, nothing to do")
+            return
+        started = time.perf_counter()
+        made = make(run)
+        once(finish, run, {**made, "seconds": round(time.perf_counter() - started, 1)})
+
+
 def parse_run(script: str, config_class: type, track: Track, small: dict | None = None) -> Run:
     """The command line of an experiment: every field of its config, the folds, a variant's name, --force."""
     name, profile = Path(script).resolve().parent.name, paths.profile()

@@ -26,6 +26,7 @@ class Stage:
     parents: tuple[str, ...] = ()
     writes: str = "oof.parquet, test.parquet, metrics.json"
     group: Literal["submission", "studies", "representations"] = "submission"  # studies answer a question
+    profiles: tuple[str, ...] = ("full", "small")  # where it is run
 
     @property
     def is_done(self) -> bool:
@@ -40,16 +41,24 @@ class Stage:
 CLIPS = "features/image/*, metrics.json"
 LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
 STAGES = (
-    Stage("exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations"),
+    Stage(
+        "exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations",
+        profiles=("small",),
+    ),
     Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
     Stage("exp001_clip_ft", "image", ("exp002_clip",), CLIPS, "representations"),
     Stage("exp003_blip", "image", (), CLIPS, "representations"),
     Stage("exp004_vit_bert", "image", (), CLIPS, "representations"),
     Stage("exp005_resnet_bert", "image", (), CLIPS, "representations"),
     *(Stage(name, "image") for name in LEVEL1),
+    Stage("exp015_clip_ft", "image", ("exp001_clip_ft",), group="representations"),
     Stage("exp020_fusion", "image", LEVEL1),
     Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
     Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
+    Stage(
+        "exp035_representations", "image", ("exp001_clip_ft", "exp002_clip", "exp005_resnet_bert"),
+        "representations.csv, accuracy.csv, representations.png, metrics.json", "studies",
+    ),
     Stage("exp051_lgbm", "video"),
 )
 FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from
@@ -65,14 +74,13 @@ def main(
 
     Args:
         which: a track, which runs what its submission needs; the studies; all of these; or the representations
-            learnt from pixels, which no submission uses yet.
+            learnt from pixels. What these read is made first.
         force: run finished stages again.
         from_: run this experiment and all later ones again (expNNN or its full name).
         list_: only list the stages, what they read and write, and whether they are done.
     """
-    stages = [s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")]
-    if which == "all":
-        stages = [s for s in stages if s.group != "representations"]
+    asked = {"all": ("image", "video", "studies")}.get(which, (which,))
+    stages = with_parents([s for s in STAGES if (s.track if s.group == "submission" else s.group) in asked])
     tracks = [t for t in paths.TRACKS if any(s.track == t for s in stages)]
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
@@ -90,6 +98,14 @@ def main(
             step(f"check {file}", submission.check, file, track)
     for root in sorted({paths.output(t) for t in tracks}):
         print(f"\nScores ({root / 'scores.csv'}):\n{pd.read_csv(root / 'scores.csv').to_string(index=False)}")
+
+
+def with_parents(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages and all that they read from each other, in order; without those that this profile does not need."""
+    names = {s.name for s in stages}
+    for stage in reversed(STAGES):  # parents stand before their children
+        names |= {*stage.parents} if stage.name in names else set()
+    return [s for s in STAGES if s.name in names and paths.profile() in s.profiles]
 
 
 def show(stages: Sequence[Stage]) -> None:

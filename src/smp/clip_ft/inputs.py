@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from smp.data.pictures import load_rgb
 from smp.data.store import read_embeddings
-from smp.encoders.base import BLANK, device
+from smp.encoders.base import BLANK
+from smp.encoders.parallel import device
 from smp.paths import DataError
 
 

@@ -54,11 +54,11 @@ VECTORS = "text_words"  # the space in which label families that take `vectors` 
 EXTERNAL = {"account_counters"}
 # Embeddings that an experiment makes -> the experiment.
 MADE_BY: dict[str, str] = {
-    **dict.fromkeys(("clip_image", "clip_text"), "exp002_clip"),
+    **dict.fromkeys(("clip_image", "clip_text", "clip_image_pca", "clip_text_pca"), "exp002_clip"),
     **dict.fromkeys(("clip_ft", "clip_ft_probabilities", "clip_ft_pca", "clip_ft_stats"), "exp001_clip_ft"),
-    **dict.fromkeys(("blip_image", "blip_text"), "exp003_blip"),
-    "vit_image": "exp004_vit_bert",
-    **dict.fromkeys(("resnet_image", "bert_text"), "exp005_resnet_bert"),
+    **dict.fromkeys(("blip_image", "blip_text", "blip_image_pca", "blip_text_pca"), "exp003_blip"),
+    **dict.fromkeys(("vit_image", "vit_image_pca"), "exp004_vit_bert"),
+    **dict.fromkeys(("resnet_image", "resnet_image_pca", "bert_text", "bert_text_pca"), "exp005_resnet_bert"),
 }
 # Any of these as `<name>_pca`: its first principal components over train and test, which is what trees can use.
 COMPONENTS = 32
