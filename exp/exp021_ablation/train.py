@@ -1,5 +1,5 @@
-"""The paper's Table 1 in full. Parents: exp001-exp005. Asks: what does each representation add to statistics and to user
-behaviour, for LightGBM, CatBoost and both together?
+"""The paper's Table 1 in full. Parents: exp001-exp005. Asks: what does each representation add to statistics and to
+user behaviour, for LightGBM, CatBoost and both together?
 
 Twelve rows of features x three models, on cv and on later posts, beside the paper's printed numbers. Statistics are the
 post's, its time and place, and the account's own data; user behaviour adds how the user posts and tags. Every cell is a
@@ -9,7 +9,6 @@ components. Fusion is the mean of the two models at the same seed: the paper doe
 Writes table1.csv, table1.md and table1.png; answers in metrics.json.
 """
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +23,9 @@ from smp.data.store import replacing
 from smp.folds import load_folds
 from smp.learners import CatBoost, LightGBM
 from smp.oof import Part
-from smp.paths import one_line_errors
 from smp.present import COLORS, markdown, save, subplots
-from smp.runner import Run, finish, open_folder, parse_run
-from smp.study import Cell, cross_predict, run_cells, seed_scores, spread
+from smp.runner import Run, run_features
+from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
 
 STATISTICS = {False: ("post_stats", "time_place", "account"), True: ("post_stats", "time_place", "user_behaviour")}
 REPRESENTATIONS = {
@@ -58,7 +56,7 @@ PAPER = {
 
 @dataclass(frozen=True)
 class Config:
-    features: tuple[str, ...] = tuple(dict.fromkeys(f for part in (*STATISTICS.values(), *REPRESENTATIONS.values()) for f in part))
+    features: tuple[str, ...] = tuple(sorted({*sum((*STATISTICS.values(), *REPRESENTATIONS.values()), ())}))
     lightgbm: LightGBM = LightGBM(objective="huber", rounds=800, feature_fraction=0.3)
     catboost: CatBoost = CatBoost(rounds=800, depth=6, rsm=0.3)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -73,7 +71,7 @@ SMALL = {
 
 
 def row_name(user: bool, representation: str) -> str:
-    return " + ".join(["statistics", *(["user behaviour"] if user else []), *([representation] if representation else [])])
+    return " + ".join(filter(None, ("statistics", "user behaviour" if user else "", representation)))
 
 
 def make_cell(run: Run, name: str) -> Cell:
@@ -90,7 +88,7 @@ def make_cell(run: Run, name: str) -> Cell:
 
 
 def make(run: Run) -> dict:
-    started, posts, config = time.perf_counter(), load_posts("image"), run.config
+    posts, config = load_posts("image"), run.config
     folds = load_folds("image", posts, run.scheme)
     for name in config.features:
         features.load("image", [name], posts)
@@ -118,10 +116,8 @@ def make(run: Run) -> dict:
         aside.write_text(text)
     draw(table, run.folder / "table1.png")
     print(text)
-    return {
-        "rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "answers": answer(table),
-        "seconds": round(time.perf_counter() - started, 1),
-    }  # fmt: skip
+    say(answers := answer(table))
+    return {"rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "answers": answers}
 
 
 def as_markdown(table: pd.DataFrame) -> str:
@@ -152,7 +148,7 @@ def answer(table: pd.DataFrame) -> list[dict]:
             f"CLIP_FT {at.loc[(True, 'CLIP_FT', 'Fusion'), 'holdout_src']:.4f}",
         }
     ]
-    for other, claim in (("CLIP", "fine-tuned CLIP beats frozen CLIP"), ("", "a representation beats statistics alone")):
+    for other, claim in (("CLIP", "fine-tuned CLIP beats frozen CLIP"), ("", "fine-tuned CLIP beats none")):
         gains = [
             at.loc[(u, "CLIP_FT", m), "holdout_src"] - at.loc[(u, other, m), "holdout_src"]
             for u in (False, True)
@@ -160,7 +156,9 @@ def answer(table: pd.DataFrame) -> list[dict]:
         ]
         answers.append(_counted(f"{claim} (SRC, six pairs of cells)", gains))
     users = [
-        at.loc[(True, r, m), "holdout_src"] - at.loc[(False, r, m), "holdout_src"] for r in REPRESENTATIONS for m in MODELS
+        at.loc[(True, r, m), "holdout_src"] - at.loc[(False, r, m), "holdout_src"]
+        for r in REPRESENTATIONS
+        for m in MODELS
     ]
     answers.append(_counted("user behaviour adds to every row (SRC)", users))
     fused = [
@@ -169,7 +167,9 @@ def answer(table: pd.DataFrame) -> list[dict]:
         for r in REPRESENTATIONS
     ]
     answers.append(_counted("fusion beats the better of its two models (SRC)", fused))
-    agreement = {m: spearmanr(r["paper_src"], r["holdout_src"]).statistic for m, r in table.groupby("model", sort=False)}
+    agreement = {
+        m: spearmanr(rows["paper_src"], rows["holdout_src"]).statistic for m, rows in table.groupby("model", sort=False)
+    }
     answers.append(
         {
             "claim": "the twelve rows come in the paper's order",
@@ -195,7 +195,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     figure, axes = subplots(1, 4, 3.6, 4.6, sharey=True)
     names = list(table["row"].unique())
     shift = dict(zip(MODELS, (-0.2, 0, 0.2)))
-    for axis, (part, metric) in zip(axes[0], (("paper", "src"), ("holdout", "src"), ("paper", "mae"), ("holdout", "mae"))):
+    panels = (("paper", "src"), ("holdout", "src"), ("paper", "mae"), ("holdout", "mae"))
+    for axis, (part, metric) in zip(axes[0], panels):
         for (model, rows), color in zip(table.groupby("model", sort=False), COLORS):
             at = np.array([names.index(r) for r in rows["row"]]) + shift[model]
             error = rows[f"{part}_{metric}_sd"] if part != "paper" else None
@@ -210,7 +211,4 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "image", SMALL)
-        if open_folder(run):
-            finish(run, make(run))
+    run_features(__file__, Config, "image", make, SMALL)

@@ -4,7 +4,6 @@
 Writes selection.csv (every share, method and learner beside the full set), selection.png and, in metrics.json, answers.
 """
 
-import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,11 +16,10 @@ from smp.data.store import replacing
 from smp.folds import load_folds
 from smp.learners import CatBoost, LightGBM
 from smp.oof import Part
-from smp.paths import one_line_errors
 from smp.present import COLORS, PALE, save, subplots
-from smp.runner import Run, finish, open_folder, parse_run
+from smp.runner import Run, run_features
 from smp.selection import Selection
-from smp.study import Cell, cross_predict, run_cells, seed_scores, spread
+from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
 
 PAPER_SHARE, PAPER_LOSS = 0.77, 0.01  # "only 77 % of selected training samples ... less than 1 % degradation"
 METHODS = {"loss": "least loss", "class": "least loss of each class", "chance": "random"}
@@ -65,7 +63,7 @@ def make_cell(run: Run, name: str) -> Cell:
 
 
 def make(run: Run) -> dict:
-    started, posts, config = time.perf_counter(), load_posts("image"), run.config
+    posts, config = load_posts("image"), run.config
     folds = load_folds("image", posts, run.scheme)
     features.load("image", config.features, posts)
     cells = [
@@ -86,12 +84,9 @@ def make(run: Run) -> dict:
     with replacing(run.folder / "selection.csv") as aside:
         table.round(4).to_csv(aside, index=False)
     draw(table, run.folder / "selection.png")
-    answers = answer(table)
-    print(table.round(4).to_string(index=False), *(f"{a['claim']}\n  -> {a['answer']}: {a['numbers']}" for a in answers), sep="\n")
-    return {
-        "rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "answers": answers,
-        "seconds": round(time.perf_counter() - started, 1),
-    }  # fmt: skip
+    print(table.round(4).to_string(index=False))
+    say(answers := answer(table))
+    return {"rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "answers": answers}
 
 
 def relate(table: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +127,7 @@ def answer(table: pd.DataFrame) -> list[dict]:
                 f"{loss['cv_src'] - chance['cv_src']:+.4f}",
             }
         )
-    good = table[(table["method"] != "full") & (table["method"] != "chance") & (table["cv_src_of_full"] > 1 - PAPER_LOSS)]
+    good = table[table["method"].isin(["loss", "class"]) & (table["cv_src_of_full"] > 1 - PAPER_LOSS)]
     least = good.groupby("learner")["share"].min().to_dict()
     if least:
         answers.append(
@@ -152,11 +147,9 @@ def draw(table: pd.DataFrame, path) -> None:
         full = rows[rows["method"] == "full"].iloc[0]
         for axis, (column, title) in zip(line, titles.items()):
             axis.axhline(full[column], color=PALE, linestyle="--", label="all posts")
-            if f"{column}_sd" in rows:
-                axis.axhspan(full[column] - full[f"{column}_sd"], full[column] + full[f"{column}_sd"], color=PALE, alpha=0.2)
             for (method, label), color in zip(METHODS.items(), COLORS):
                 part = rows[rows["method"] == method]
-                error = part[f"{column}_sd"] if f"{column}_sd" in part else None
+                error = part.get(f"{column}_sd")
                 axis.errorbar(part["share"], part[column], error, color=color, marker="o", markersize=4, label=label)
             axis.axvline(PAPER_SHARE, color="black", linewidth=0.6, linestyle=":")
             axis.set_title(f"{learner}: {title}", fontsize=10)
@@ -166,7 +159,4 @@ def draw(table: pd.DataFrame, path) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "image", SMALL)
-        if open_folder(run):
-            finish(run, make(run))
+    run_features(__file__, Config, "image", make, SMALL)

@@ -1,14 +1,14 @@
 """Posts of labels over 12 learnt from more often: copied, or made up between neighbours (SMOTE). Parents: none. Asks:
 does the error of the most popular posts fall, and what does it cost overall? (paper 4.2, Fig. 3)
 
-Synthetic posts lie between a post of the tail and one of its nearest neighbours there, label included: imbalanced-learn's
-SMOTENC on standardised columns. (The paper cites SOS, a score-based generative model; no maintained package holds it.)
+Synthetic posts lie between a post of the tail and one of its nearest neighbours there, label included:
+imbalanced-learn's SMOTENC on standardised columns. (The paper cites SOS, a score-based generative model, which no
+maintained package holds.)
 Where a data set has fewer than `least_share` of its labels over `tail`, the tail starts at that quantile instead.
 
 Writes oversampling.csv and oversampling.png; answers in metrics.json.
 """
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +24,9 @@ from smp.learners import CatBoost, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
 from smp.oof import Part
-from smp.paths import one_line_errors
 from smp.present import COLORS, PALE, save, subplots
-from smp.runner import Run, finish, open_folder, parse_run
-from smp.study import Cell, cross_predict, run_cells
+from smp.runner import Run, run_features
+from smp.study import Cell, cross_predict, run_cells, say
 
 METHODS = {"none": "as they are", "copies": "copies", "smote": "SMOTE"}
 
@@ -78,7 +77,7 @@ def smote(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`count` new rows between rows of values (n, D) and their neighbours, and their labels.
 
-    Numbers are standardised for the distance, and a missing one is the column's median; categories (codes, NaN a category
+    Numbers are standardised for the distance, and a missing one is the column's median; categories (codes, NaN one
     of its own) are the commonest among the neighbours.
     """
     from imblearn.over_sampling import SMOTENC
@@ -116,33 +115,34 @@ def make_cell(run: Run, name: str) -> Cell:
 
 
 def make(run: Run) -> dict:
-    started, posts, config = time.perf_counter(), load_posts("image"), run.config
+    posts, config = load_posts("image"), run.config
     folds = load_folds("image", posts, run.scheme)
     y = posts["label"].loc[folds.index].to_numpy()
     features.load("image", config.features, posts)
     cells = [f"{learner}-{method}" for learner in ("lightgbm", "catboost") for method in METHODS]
     made = run_cells(run.folder / "cells", cells, partial(make_cell, run), config.processes)
     tail = tail_start(config, y)
-    table = pd.DataFrame([measure(*name.split("-"), cell[0], y, folds["holdout"].to_numpy(), tail) for name, cell in made.items()])
+    held = folds["holdout"].to_numpy()
+    table = pd.DataFrame([measure(*name.split("-"), cell[0], y, held, tail) for name, cell in made.items()])
     with replacing(run.folder / "oversampling.csv") as aside:
         table.round(4).to_csv(aside, index=False)
-    draw(table, {k: v[0].drop(columns="fold").mean(axis=1).to_numpy() for k, v in made.items()}, y, tail, run.folder / "oversampling.png")
+    predictions = {name: cell[0].drop(columns="fold").mean(axis=1).to_numpy() for name, cell in made.items()}
+    draw(table, predictions, y, tail, run.folder / "oversampling.png")
     answers = [a for learner, rows in table.groupby("learner", sort=False) for a in answer(learner, rows, tail)]
-    print(table.round(4).to_string(index=False), *(f"{a['claim']}\n  -> {a['answer']}: {a['numbers']}" for a in answers), sep="\n")
-    return {
-        "rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "tail": tail, "answers": answers,
-        "seconds": round(time.perf_counter() - started, 1),
-    }  # fmt: skip
+    print(table.round(4).to_string(index=False))
+    say(answers)
+    return {"rows": len(y), "holdout_rows": int(held.sum()), "tail": tail, "answers": answers}
 
 
 def measure(learner: str, method: str, made: pd.DataFrame, y: np.ndarray, held: np.ndarray, tail: float) -> dict:
     """Overall and in the tail: SRC, MAE and bias (mean of predicted less true), means and spread over seeds."""
     row = {"learner": learner, "method": method, "tail_rows": int((y > tail).sum()), "rows": len(y)}
     seeds = made.drop(columns="fold")
-    for name, rows in {"cv": np.full(len(y), True), "cv_tail": y > tail, "cv_rest": y <= tail, "holdout": held, "holdout_tail": held & (y > tail)}.items():
-        pred = seeds.to_numpy()[rows].T
-        scores = {"src": [src(y[rows], p) for p in pred], "mae": [mae(y[rows], p) for p in pred], "bias": [np.mean(p - y[rows]) for p in pred]}
-        for metric, of_seed in scores.items():
+    every = np.full(len(y), True)
+    parts = {"cv": every, "cv_tail": y > tail, "cv_rest": y <= tail, "holdout": held, "holdout_tail": held & (y > tail)}
+    for name, rows in parts.items():
+        for metric, function in {"src": src, "mae": mae, "bias": lambda true, pred: np.mean(pred - true)}.items():
+            of_seed = [function(y[rows], p) for p in seeds.to_numpy()[rows].T] if rows.any() else [np.nan]
             row |= {f"{name}_{metric}": np.mean(of_seed), f"{name}_{metric}_sd": np.std(of_seed)}
     return row
 
@@ -155,9 +155,11 @@ def answer(learner: str, rows: pd.DataFrame, tail: float) -> list[dict]:
         falls, gains = new["cv_tail_mae"] < old["cv_tail_mae"], new["cv_src"] > old["cv_src"] + old["cv_src_sd"]
         answers.append(
             {
-                "claim": f"over-sampling labels over {tail:g} ({METHODS[method]}) lowers the tail's error but does not improve SRC overall ({learner})",
+                "claim": f"over-sampling labels over {tail:g} ({METHODS[method]}) lowers the tail's error but does not "
+                f"improve SRC overall ({learner})",
                 "answer": "yes" if falls and not gains else "no",
-                "numbers": f"tail MAE {old['cv_tail_mae']:.3f} -> {new['cv_tail_mae']:.3f} ({at['tail_rows'].iloc[0]:,} posts), "
+                "numbers": f"MAE of the tail's {old['tail_rows']:,} posts {old['cv_tail_mae']:.3f} -> "
+                f"{new['cv_tail_mae']:.3f}; of all: "
                 f"SRC {old['cv_src']:.4f} -> {new['cv_src']:.4f}, MAE {old['cv_mae']:.4f} -> {new['cv_mae']:.4f}, "
                 f"bias {old['cv_bias']:+.3f} -> {new['cv_bias']:+.3f}",
             }
@@ -171,23 +173,21 @@ def draw(table: pd.DataFrame, predictions: dict[str, np.ndarray], y: np.ndarray,
     for axis, learner in zip(axes[0], ("lightgbm", "catboost")):
         axis.hist(y, bins, color=PALE, alpha=0.4, label="true")
         for (method, label), color in zip(METHODS.items(), COLORS):
-            axis.hist(predictions[f"{learner}-{method}"], bins, histtype="step", color=color, linewidth=1.6, label=label)
+            pred = predictions[f"{learner}-{method}"]
+            axis.hist(pred, bins, histtype="step", color=color, linewidth=1.6, label=label)
         axis.axvline(tail, color="black", linewidth=0.6, linestyle=":")
         axis.set(title=f"{learner}: predicted out of fold", xlabel="label", ylabel="posts", yscale="log")
         axis.legend(fontsize=8)
-    for i, (learner, rows) in enumerate(table.groupby("learner", sort=False)):
-        at = np.arange(2) + 2.6 * i
-        for j, (row, color) in enumerate(zip(rows.to_dict("records"), COLORS)):
-            axes[0][2].bar(at + (j - 1) * 0.27, [row["cv_tail_mae"], row["cv_mae"]], 0.27, color=color,
-                           yerr=[row["cv_tail_mae_sd"], row["cv_mae_sd"]], label=METHODS[row["method"]] if i == 0 else None)  # fmt: skip
-    axes[0][2].set_xticks([0, 1, 2.6, 3.6], ["lightgbm\ntail", "lightgbm\nall", "catboost\ntail", "catboost\nall"], fontsize=8)
+    names = [f"{learner}\n{part}" for learner in ("lightgbm", "catboost") for part in ("tail", "all")]
+    for j, ((method, label), color) in enumerate(zip(METHODS.items(), COLORS)):
+        rows = table[table["method"] == method]
+        height, error = (rows[[f"cv_tail_mae{s}", f"cv_mae{s}"]].to_numpy().ravel() for s in ("", "_sd"))
+        axes[0][2].bar(np.arange(4) + (j - 1) * 0.27, height, 0.27, color=color, yerr=error, label=label)
+    axes[0][2].set_xticks(range(4), names, fontsize=8)
     axes[0][2].set(title="out-of-fold error", ylabel="MAE")
     axes[0][2].legend(fontsize=8)
     save(figure, path)
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "image", SMALL)
-        if open_folder(run):
-            finish(run, make(run))
+    run_features(__file__, Config, "image", make, SMALL)

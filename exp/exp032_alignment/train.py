@@ -1,13 +1,12 @@
-"""What the paper says of the data, counted. Parents: exp001_clip_ft, exp002_clip, exp010_lgbm. Asks: how little do titles
-say, are classes whose pictures fit their words predicted better, and do like pictures of one user fare alike?
+"""What the paper says of the data, counted. Parents: exp001_clip_ft, exp002_clip, exp010_lgbm. Asks: how little do
+titles say, are classes whose pictures fit their words predicted better, and do like pictures of one user fare alike?
 
-Writes words.csv and words.png (Fig. 1), classes.csv and alignment.png (Fig. 4(a): mean cosine of picture and text of every
-subcategory, from CLIP and fine-tuned, against SRC and MAE of out-of-fold predictions), lookalikes.csv (pairs of one
-user's posts, by the cosine of their pictures), spread.csv (labels inside categories, over posts and over users), and
-answers in metrics.json. No model is fitted.
+Writes words.csv and words.png (Fig. 1), classes.csv and alignment.png (Fig. 4(a): mean cosine of picture and text of
+every subcategory, from CLIP and fine-tuned, against SRC and MAE of out-of-fold predictions), lookalikes.csv (pairs of
+one user's posts, by the cosine of their pictures), spread.csv (labels inside categories, over posts and over users),
+and answers in metrics.json. No model is fitted.
 """
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +19,9 @@ from smp.data.store import replacing
 from smp.folds import load_folds
 from smp.metrics import mae, src
 from smp.oof import load_oof
-from smp.paths import one_line_errors
 from smp.present import COLORS, save, subplots
-from smp.runner import Run, finish, open_folder, parse_run
+from smp.runner import Run, run_features
+from smp.study import say
 
 COSINES = {"clip_ft_cosine_clip": "pre-trained CLIP", "clip_ft_cosine": "fine-tuned (x~ and T~ of the class)"}
 LOOK_ALIKE, DIFFERENCE, STABLE = 0.85, 3.0, 0.15  # the paper's figures: cosine, 300 %, standard deviation
@@ -39,7 +38,7 @@ class Config:
 
 
 def make(run: Run) -> dict:
-    started, posts, config = time.perf_counter(), load_posts("image"), run.config
+    posts, config = load_posts("image"), run.config
     folds = load_folds("image", posts, run.scheme)
     train = posts.loc[folds.index]
     stats, images = (features.load("image", [name], posts) for name in config.features)
@@ -58,8 +57,8 @@ def make(run: Run) -> dict:
             table.round(4).to_csv(aside, index=False)
     draw_words(words, run.folder / "words.png")
     draw_classes(classes, run.folder / "alignment.png")
-    print(*(f"{a['claim']}\n  -> {a['answer']}: {a['numbers']}" for a in answers), sep="\n")
-    return {"rows": len(train), "answers": answers, "seconds": round(time.perf_counter() - started, 1)}
+    say(answers)
+    return {"rows": len(train), "answers": answers}
 
 
 def count_words(posts: pd.DataFrame) -> pd.DataFrame:
@@ -79,8 +78,8 @@ def word_answers(words: pd.DataFrame) -> list[dict]:
         {
             "claim": "titles say very little: some a single word or none",
             "answer": "yes" if short > 0.1 else "no",
-            "numbers": f"{share.loc[0, 'title']:.1%} of the titles are empty, {share.loc[1, 'title']:.1%} are one word; "
-            f"{share.loc[0, 'tags']:.1%} of the posts have no tag",
+            "numbers": f"{share.loc[0, 'title']:.1%} of the titles are empty, {share.loc[1, 'title']:.1%} are one "
+            f"word; {share.loc[0, 'tags']:.1%} of the posts have no tag",
         }
     ]
 
@@ -118,7 +117,7 @@ def class_answers(classes: pd.DataFrame) -> list[dict]:
 def look_alikes(train: pd.DataFrame, images, pairs: int, seed: int) -> pd.DataFrame:
     """Pairs of two posts of one user, drawn evenly from all such pairs: cosine of their pictures, difference of labels.
 
-    difference: |a - b| / min(a, b), the labels' own, as the paper counts in per cent; pairs without a picture are left out.
+    difference: |a - b| / min(a, b), the labels' own, as the paper counts in per cent; without a picture: left out.
     """
     rng = np.random.default_rng(seed)
     user = train["user_id"].cat.codes.to_numpy()
@@ -136,7 +135,8 @@ def look_alikes(train: pd.DataFrame, images, pairs: int, seed: int) -> pd.DataFr
     for i in range(0, len(a), 16_384):
         x, z = (images.dense(rows[i : i + 16_384]) for rows in (a, b))
         norm = np.linalg.norm(x, axis=1) * np.linalg.norm(z, axis=1)
-        cosine[i : i + 16_384] = np.divide((x * z).sum(axis=1), norm, out=np.full(len(x), np.nan, np.float32), where=norm > 0)
+        missing = np.full(len(x), np.nan, np.float32)
+        cosine[i : i + 16_384] = np.divide((x * z).sum(axis=1), norm, out=missing, where=norm > 0)
     y = train["label"].to_numpy()
     table = pd.DataFrame({"cosine": cosine, "difference": np.abs(y[a] - y[b]) / np.minimum(y[a], y[b])})
     return table[np.isfinite(table["cosine"])]
@@ -144,13 +144,12 @@ def look_alikes(train: pd.DataFrame, images, pairs: int, seed: int) -> pd.DataFr
 
 def summarise(pairs: pd.DataFrame) -> pd.DataFrame:
     """Quantiles of the difference, of look-alikes and of the other pairs."""
-    groups = {f"cosine over {LOOK_ALIKE}": pairs["cosine"] > LOOK_ALIKE, "other pairs of one user": pairs["cosine"] <= LOOK_ALIKE}
-    return pd.DataFrame(
-        [
-            {"pairs": name, "count": int(rows.sum()), **{f"{q:.0%}": pairs.loc[rows, "difference"].quantile(q) for q in (0.5, 0.9, 0.99, 1.0)}}
-            for name, rows in groups.items()
-        ]
-    )
+    like = pairs["cosine"] > LOOK_ALIKE
+    rows = []
+    for name, chosen in ((f"cosine over {LOOK_ALIKE}", like), ("other pairs of one user", ~like)):
+        quantiles = pairs.loc[chosen, "difference"].quantile([0.5, 0.9, 0.99, 1.0])
+        rows.append({"pairs": name, "count": int(chosen.sum()), **{f"{q:.0%}": v for q, v in quantiles.items()}})
+    return pd.DataFrame(rows)
 
 
 def pair_answers(pairs: pd.DataFrame) -> list[dict]:
@@ -160,7 +159,7 @@ def pair_answers(pairs: pd.DataFrame) -> list[dict]:
         return []
     return [
         {
-            "claim": f"pictures of one user with a cosine over {LOOK_ALIKE} differ in popularity by up to {DIFFERENCE:.0%}",
+            "claim": f"look-alikes of one user (cosine over {LOOK_ALIKE}) differ in popularity by up to {DIFFERENCE:.0%}",
             "answer": "yes" if like.max() >= DIFFERENCE else "no",
             "numbers": f"{len(like):,} such pairs of {len(pairs):,} drawn: median {like.median():.0%}, 99 % below "
             f"{like.quantile(0.99):.0%}, at most {like.max():.0%}"
@@ -176,8 +175,11 @@ def inside_categories(train: pd.DataFrame, least: int) -> pd.DataFrame:
         users = part.groupby("user_id", observed=True)["label"].agg(["mean", "size"])
         means, center = users.loc[users["size"] >= least, "mean"], part["label"].mean()
         rows.append(
-            {"category": name, "posts": len(part), "users": len(means), "label_mean": center,
-             "sd_of_posts": part["label"].std(), "sd_of_users": means.std(), "relative_sd_of_users": means.std() / center}
+            {
+                "category": name, "posts": len(part), "users": len(means), "label_mean": center,
+                "sd_of_posts": part["label"].std(), "sd_of_users": means.std(),
+                "relative_sd_of_users": means.std() / center,
+            }
         )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -197,9 +199,10 @@ def spread_answers(spread: pd.DataFrame) -> list[dict]:
 
 def draw_words(words: pd.DataFrame, path) -> None:
     figure, axes = subplots(1, 2, sharey=True)
-    for axis, name, color in zip(axes[0], ("title", "tags"), COLORS):
+    titles = {"title": "words in a title", "tags": "tags of a post"}
+    for axis, (name, title), color in zip(axes[0], titles.items(), COLORS):
         axis.bar(words["words"], words[name] / words[name].sum(), color=color)
-        axis.set(title=f"{'words in a title' if name == 'title' else 'tags of a post'} (31: more than 30)", xlabel="number")
+        axis.set(title=title, xlabel="number (31: more than 30)")
     axes[0][0].set_ylabel("share of the posts")
     save(figure, path)
 
@@ -209,7 +212,8 @@ def draw_classes(classes: pd.DataFrame, path) -> None:
     names = sorted(classes["category"].unique())
     for line, (column, label) in zip(axes, COSINES.items()):
         for axis, metric in zip(line, ("src", "mae")):
-            axis.scatter(classes[column], classes[metric], classes["posts"] ** 0.5 * 2, color=COLORS[2], alpha=0.35, linewidths=0)
+            size = classes["posts"] ** 0.5 * 2
+            axis.scatter(classes[column], classes[metric], size, color=COLORS[2], alpha=0.35, linewidths=0)
             for name in names:
                 part = classes[classes["category"] == name]
                 x, y = (np.average(part[c], weights=part["posts"]) for c in (column, metric))
@@ -222,7 +226,4 @@ def draw_classes(classes: pd.DataFrame, path) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "image")
-        if open_folder(run):
-            finish(run, make(run))
+    run_features(__file__, Config, "image", make)

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,8 +29,10 @@ def run_cells(folder: Path, cells: Sequence[str], make: Callable[[str], Cell], p
     attempts = joblib.Parallel(processes, return_as="generator_unordered")(
         joblib.delayed(_attempt)(folder / f"{cell}.parquet", make, wait=0) for cell in cells
     )
-    for _ in tqdm(attempts, total=len(cells), desc=folder.parent.name, unit="cell"):
-        pass
+    with warnings.catch_warnings():  # a worker that grew is replaced, which is no news
+        warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
+        for _ in tqdm(attempts, total=len(cells), desc=folder.parent.name, unit="cell"):
+            pass
     for cell in cells:  # claimed by others, or left by one that died meanwhile
         _attempt(folder / f"{cell}.parquet", make, wait=-1)
     return {cell: _read(folder / f"{cell}.parquet") for cell in cells}
@@ -89,6 +92,11 @@ def seed_scores(track: Track, posts: pd.DataFrame, folds: pd.DataFrame, table: p
 def spread(scores: pd.DataFrame) -> dict[str, float]:
     """Mean over the rows of `seed_scores` under its name, and standard deviation as `<name>_sd`."""
     return {**scores.mean().to_dict(), **scores.std(ddof=0).add_suffix("_sd").to_dict()}
+
+
+def say(answers: Sequence[dict[str, str]]) -> None:
+    """Print what a study found: each with its claim, its answer (yes, no, ...) and the numbers behind it."""
+    print(*(f"{a['claim']}\n  -> {a['answer']}: {a['numbers']}" for a in answers), sep="\n")
 
 
 def _reset_peak() -> float:

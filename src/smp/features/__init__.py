@@ -18,7 +18,6 @@ import pandas as pd
 from smp import paths
 from smp.data import fingerprint, source_hash
 from smp.data.store import read_embeddings, read_note, read_table, write_embeddings, write_table
-from smp.features import text
 from smp.matrix import FeatureMatrix
 from smp.paths import DataError, Track
 
@@ -60,8 +59,6 @@ MADE_BY: dict[str, str] = {
     **dict.fromkeys(("vit_image", "vit_image_pca"), "exp004_vit_bert"),
     **dict.fromkeys(("resnet_image", "resnet_image_pca", "bert_text", "bert_text_pca"), "exp005_resnet_bert"),
 }
-# Any of these as `<name>_pca`: its first principal components over train and test, which is what trees can use.
-COMPONENTS = 32
 
 
 def key(track: Track, name: str) -> str:
@@ -71,8 +68,6 @@ def key(track: Track, name: str) -> str:
         inputs = module.input_key() if hasattr(module, "input_key") else ""  # files beside the official metadata
         space = f"-{key(track, VECTORS)}" if _takes(_function(track, name), "vectors") else ""
         return f"{fingerprint(track)}-{source_hash(*_sources(module))}{inputs}{space}"
-    if base := _embedding_of(name):
-        return f"{key(track, base)}-{source_hash(text.__file__)}-{COMPONENTS}"
     path = _locate(track, name)
     return read_note(path).get("key") or f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
 
@@ -81,14 +76,11 @@ def is_external(track: Track, name: str) -> bool:
     """True for features from outside the official data, which a submission has to declare."""
     if name in EXTERNAL:
         return _module(track, name).available()
-    return (_embedding_of(name) or name) not in {*FAMILIES[track], *LABEL_FAMILIES, *MADE_BY}
+    return name not in {*FAMILIES[track], *LABEL_FAMILIES, *MADE_BY}
 
 
 def build(track: Track, name: str, posts: pd.DataFrame) -> pd.DataFrame | np.ndarray:
-    """Compute a family of FAMILIES or an embedding's `_pca`: a frame, or an array (n, d), rows as in `posts`."""
-    if base := _embedding_of(name):
-        ids, array = read_embeddings(paths.features(track), base)
-        return text.pca(array, COMPONENTS)[_positions(ids, posts.index, paths.features(track) / f"{base}.npy")]
+    """Compute a family of FAMILIES: a frame, or an array (n, d), rows as in `posts`."""
     function = _function(track, name)
     if _takes(function, "shards"):  # long work that goes on where it stopped
         return function(posts, shards=paths.features(track) / f"{name}.shards")
@@ -96,7 +88,7 @@ def build(track: Track, name: str, posts: pd.DataFrame) -> pd.DataFrame | np.nda
 
 
 def make(track: Track, name: str, posts: pd.DataFrame) -> None:
-    """Compute what `build` knows and cache it, unless the cache is fresh."""
+    """Compute a family of FAMILIES and cache it, unless the cache is fresh."""
     folder, fresh = paths.features(track), key(track, name)
     table, keys = folder / f"{name}.parquet", folder / f"{name}.ids.parquet"
     if fresh in (read_note(table).get("key"), read_note(keys).get("key")):
@@ -114,7 +106,7 @@ def load(track: Track, names: Sequence[str], posts: pd.DataFrame) -> FeatureMatr
     """The named families side by side, rows as in `posts`. Raises DataError when one is missing or lacks a post."""
     matrices = []
     for name in names:
-        if name in FAMILIES[track] or _embedding_of(name):
+        if name in FAMILIES[track]:
             make(track, name, posts)
         matrices.append(_read(_locate(track, name), name, posts.index))
     if not matrices:
@@ -146,12 +138,6 @@ def _locate(track: Track, name: str) -> Path:
         raise DataError(f"features '{name}' are not there yet; make them with: python exp/{MADE_BY[name]}/train.py")
     known = ", ".join([*FAMILIES[track], *MADE_BY])
     raise DataError(f"{own}: no such features; lay the file there or use one of: {known}")
-
-
-def _embedding_of(name: str) -> str:
-    """The embedding whose principal components `name` asks for; empty where it is no such name."""
-    base = name.removesuffix("_pca")
-    return base if base != name and name not in MADE_BY and base in MADE_BY else ""
 
 
 def _takes(function: Callable, parameter: str) -> bool:
