@@ -159,7 +159,7 @@ def pair_answers(pairs: pd.DataFrame) -> list[dict]:
         return []
     return [
         {
-            "claim": f"look-alikes of one user (cosine over {LOOK_ALIKE}) differ in popularity by up to {DIFFERENCE:.0%}",
+            "claim": f"one user's pictures of cosine over {LOOK_ALIKE} differ in popularity by up to {DIFFERENCE:.0%}",
             "answer": "yes" if like.max() >= DIFFERENCE else "no",
             "numbers": f"{len(like):,} such pairs of {len(pairs):,} drawn: median {like.median():.0%}, 99 % below "
             f"{like.quantile(0.99):.0%}, at most {like.max():.0%}"

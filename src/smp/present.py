@@ -1,5 +1,6 @@
 """How tables and pictures are shown everywhere: Markdown, and figures of one look, drawn without a window."""
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -25,11 +26,19 @@ def subplots(rows: int, columns: int, width: float = 4.2, height: float = 3.4, *
     return figure, axes
 
 
-def save(figure: plt.Figure, path: Path) -> None:
-    """Write the figure as PNG, aside and then renamed; same figure, same bytes."""
-    with replacing(path) as aside:
-        figure.savefig(aside, dpi=110, format="png", metadata={"Software": None})
+def png(figure: plt.Figure, note: str = "") -> bytes:
+    """The figure as PNG, and closed; same figure, same bytes. note: kept in the file as its Description."""
+    buffer = io.BytesIO()
+    metadata = {"Software": None, **({"Description": note} if note else {})}
+    figure.savefig(buffer, dpi=110, format="png", metadata=metadata)
     plt.close(figure)
+    return buffer.getvalue()
+
+
+def save(figure: plt.Figure, path: Path) -> None:
+    """Write the figure as PNG, aside and then renamed."""
+    with replacing(path) as aside:
+        aside.write_bytes(png(figure))
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -41,11 +50,13 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def cell(value: object) -> str:
-    """What a table shows of a value: at most 4 significant digits behind the point, a dash where there is none."""
+    """What a table shows of a value: at most 4 digits behind the point, a dash where there is none."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
+    if isinstance(value, (float, np.floating)):
+        return f"{value:,.4f}".rstrip("0").rstrip(".")
+    return str(value)

@@ -318,6 +318,8 @@ def write_scores(track: Track) -> pd.DataFrame:
             row["share_of_ceiling"] = round(min(shares), 3)
         rows.append({**row, "seconds": m["seconds"], "peak_memory_gb": m["peak_memory_gb"]})
     table = pd.DataFrame(rows)
+    if table.empty:
+        return table
     with replacing(paths.output(track) / "scores.csv") as aside:
         table.to_csv(aside, index=False)
     return table
