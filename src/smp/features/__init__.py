@@ -29,7 +29,8 @@ FAMILIES: dict[Track, dict[str, str]] = {
         "picture_stats": "picture_stats:build",
         "time_place": "time_place:build",
         "season": "time_place:season",
-        "user_behaviour": "user_behaviour:build",
+        "user_behaviour": "user_behaviour:build",  # the account's columns are among them
+        "account": "user_behaviour:account",
         "user_id": "user_behaviour:identity",
         "minilm": "text:sentences",
         "common_words": "text:common_words",
