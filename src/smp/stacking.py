@@ -75,7 +75,7 @@ def run_fusion(script: str, config_class: type, track: Track, small: dict | None
     """Entry point of a second-level experiment: combine the parents' predictions and predict the test.
 
     What combines fold k is learnt from the out-of-fold predictions of the other folds, so its cv is not optimistic in
-    the weights; the holdout's is learnt from earlier blocks. Reads the parents' oof.parquet and test.parquet; writes
+    the weights; the holdout's is learnt from earlier blocks; and clipped to the labels it learnt from. Reads the parents' oof.parquet and test.parquet; writes
     the experiment's folder, with `methods.csv`: every method and parent on the same rows.
     """
 
@@ -86,7 +86,7 @@ def run_fusion(script: str, config_class: type, track: Track, small: dict | None
         def fit_predict(part: Part, method: str = config.method) -> np.ndarray:
             train, query = level1[part.train], level1[part.query]
             columns = [combine(method, train, y[part.train], query, track, config.trials, s) for s in config.seeds]
-            return np.column_stack(columns)
+            return np.column_stack(columns).clip(y[part.train].min(), y[part.train].max())
 
         parts = [p for p in parts_of(posts, folds) if p.name != "full"]
         tables = {m: {p.name: _frame(posts, p, fit_predict(p, m)) for p in parts} for m in METHODS}

@@ -37,14 +37,15 @@ class FittedLinear:
 class Linear:
     """Least squares with a Gaussian prior on every coefficient, whose sd is that of its kind of term (noise sd = 1).
 
-    Numbers (quantile-normalised to a standard normal) get a slope and a cubic spline, columns of 0 and 1 (words,
-    flags) an effect each, categories an effect a level, and users theirs: the best linear unbiased prediction of a
-    mixed model (Henderson 1975), where a user of few labels is drawn towards the mean, and an unseen one is the mean.
+    Numbers (quantile-normalised to a standard normal) get a slope, those of tables a cubic spline too (an embedding's
+    many columns would fit noise), columns of 0 and 1 (words, flags) an effect each, categories an effect a level, and
+    users theirs: the best linear unbiased prediction of a mixed model (Henderson 1975), where a user of few labels is
+    drawn towards the mean, and an unseen one is the mean.
     """
 
     slope: float = 0.05
-    spline: float = 0.15
-    knots: int = 5
+    spline: float = 0.1
+    knots: int = 6
     word: float = 0.12
     category: float = 0.2
     user: float = 0.7
@@ -77,6 +78,7 @@ class _Terms:
     inputs: Inputs
     names: tuple[str, ...]  # of the categories
     is_binary: np.ndarray  # (d,) of the numbers that `inputs` gives, its flags among them
+    is_curve: np.ndarray  # (d,) those with a spline
     spline: "SplineTransformer | None"
     config: Linear
 
@@ -90,12 +92,15 @@ class _Terms:
         for start in range(0, len(X), CHUNK):
             values = X.dense(slice(start, start + CHUNK))[:, inputs.numeric]
             is_binary[: values.shape[1]] &= ((values == 0) | (values == 1)).all(axis=0)
+        is_embedding = np.concatenate([np.full(b.shape[1], b.dtype == np.float16) for b in X.blocks])
+        is_curve = ~is_binary
+        is_curve[: len(inputs.numeric)] &= ~is_embedding[inputs.numeric]
         spline = None
-        if not is_binary.all():
-            knots = np.repeat(np.linspace(-REACH, REACH, config.knots)[:, None], (~is_binary).sum(), axis=1)
+        if is_curve.any():
+            knots = np.repeat(np.linspace(-REACH, REACH, config.knots)[:, None], is_curve.sum(), axis=1)
             spline = SplineTransformer(knots=knots, include_bias=False, sparse_output=True, extrapolation="constant")
             spline.fit(np.zeros((2, knots.shape[1])))  # its knots are given: it learns nothing of the rows
-        return cls(inputs, names, is_binary, spline, config)
+        return cls(inputs, names, is_binary, is_curve, spline, config)
 
     def chunks(self, X: FeatureMatrix) -> Iterator["csr_matrix"]:
         """The rows of X as terms (m, T) float32, CHUNK rows each, every column times its prior's sd."""
@@ -105,10 +110,10 @@ class _Terms:
         from scipy.sparse import csr_matrix, hstack
 
         numbers, codes = (t.numpy() for t in self.inputs.tensors(X))
-        smooth = numbers[:, ~self.is_binary]
-        parts = [csr_matrix(smooth) * self.config.slope, csr_matrix(numbers[:, self.is_binary] > 0) * self.config.word]
+        slopes, words = numbers[:, ~self.is_binary], numbers[:, self.is_binary] > 0
+        parts = [csr_matrix(slopes) * self.config.slope, csr_matrix(words) * self.config.word]
         if self.spline is not None:
-            parts.append(self.spline.transform(smooth) * self.config.spline)
+            parts.append(self.spline.transform(numbers[:, self.is_curve]) * self.config.spline)
         for name, code, size in zip(self.names, codes.T, self.inputs.cardinalities):
             known = np.flatnonzero(code != UNKNOWN)
             scale = self.config.user if name == USER else self.config.category
