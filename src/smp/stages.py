@@ -13,8 +13,9 @@ import tyro
 
 from smp import paths, submission
 from smp.data import ensure_data
+from smp.data.locks import hold
 from smp.paths import ROOT, DataError, Track, one_line_errors
-from smp.runner import data_name
+from smp.runner import data_name, write_scores
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def main(
     if list_:
         show(stages)
         return
+    for root in sorted({paths.output(t) for t in tracks}):
+        hold(root / ".locks" / "run_all", "wait for that run, or point SMP_OUTPUT and SMP_SUBMISSIONS at other folders")
     for track in tracks:
         announce(track)
     for i, stage in enumerate(stages):
@@ -88,8 +91,8 @@ def main(
     for track in tracks if which in ("image", "video", "all") else ():
         for file in submission.write(FINAL[track], track):
             step(f"check {file}", submission.check, file, track)
-    for root in sorted({paths.output(t) for t in tracks}):
-        print(f"\nScores ({root / 'scores.csv'}):\n{pd.read_csv(root / 'scores.csv').to_string(index=False)}")
+    for root, track in sorted({paths.output(t): t for t in tracks}.items()):
+        print(f"\nScores ({root / 'scores.csv'}):\n{write_scores(track).to_string(index=False)}")
 
 
 def show(stages: Sequence[Stage]) -> None:
@@ -114,12 +117,17 @@ def step(title: str, function: Callable, *arguments: object) -> None:
     """Run a stage in a forked child: its memory is its own, and what is imported already need not be again."""
     print(f"{title} ...", flush=True)
     started = time.perf_counter()
-    child = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    child = multiprocessing.get_context("fork").Process(target=_in_one_line, args=(function, *arguments))
     child.start()
     child.join()
     if child.exitcode:
         sys.exit(f"{title}: stopped with exit code {child.exitcode}; run the same command again to go on from there")
     print(f"{title}: {time.perf_counter() - started:.1f} s", flush=True)
+
+
+def _in_one_line(function: Callable, *arguments: object) -> None:
+    with one_line_errors():
+        function(*arguments)
 
 
 if __name__ == "__main__":
