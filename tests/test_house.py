@@ -17,8 +17,8 @@ FLOORS = (
     {"oof", "tuning"},
     {"runner"},
     {"stacking", "selection"},
-    {"submission", "report", "bench", "check"},
-    {"stages"},
+    {"submission", "report", "check"},
+    {"stages", "bench"},
 )
 FLOOR_OF = {module: i for i, floor in enumerate(FLOORS) for module in floor}
 MODULES = sorted(p for p in SRC.rglob("*.py") if p != SRC / "__init__.py")

@@ -36,6 +36,12 @@ def _folder(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or ROOT / default).expanduser().resolve()
 
 
+def use(folder: Path) -> None:
+    """Point this process and its children at input/, output/ and submissions/ inside `folder`."""
+    (folder / "input").mkdir(exist_ok=True)
+    os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("input", "output", "submissions")})
+
+
 def official(track: Track) -> Path:
     """Folder of a track's official files, whether or not it exists. Raises DataError when SMP_INPUT names no folder."""
     folder = _folder("SMP_INPUT", "input")

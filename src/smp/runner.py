@@ -123,8 +123,8 @@ def _tuned(run: Run, posts: pd.DataFrame, fit: Callable[[Learner, Part, int], np
 
     fixed = {**run.settings, "config": {k: v for k, v in run.settings["config"].items() if k != "learner"}}
     name = hashlib.blake2b(json.dumps([fixed, fingerprint(run.track)]).encode(), digest_size=8).hexdigest()
-    journal = paths.output(run.track) / "studies" / f"{run.name}.journal"
-    return search(journal, name, run.config.learner, loss_of, run.tune)
+    file = paths.output(run.track) / "studies" / f"{run.name}.db"
+    return search(file, name, run.config.learner, loss_of, run.tune)
 
 
 def run_experiment(

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[2]
 # Rewritten by every run (stamps, tables, logs), or replaced step by step while their experiment is at work.
@@ -26,7 +28,8 @@ VOLATILE = re.compile(
     r"(^|/)(run\.json|scores\.csv|methods\.csv|log\.txt|\.locks/.*|\.[^/]*\.lock|[^/]*\.pt|studies/.*)$"
     r"|\.partial(/|$)|\.shards/|\.deleted(/|$)"
 )
-TIMED = re.compile(r"(^|/)(metrics\.json|config\.json|posts/.*)$")  # hold seconds, or times of the input files
+TIMED = re.compile(r"(^|/)(metrics|config)\.json$")  # hold seconds, and times of input files
+KEYED = re.compile(r"(^|/)(posts|features)/.*\.parquet$")  # the same table under a note that holds times of input files
 
 
 def finished(folder: Path) -> dict[str, tuple[int, int]]:
@@ -82,12 +85,18 @@ def run_killed(command: list[str], folder: Path, posts: int, reach: float, rng: 
             before = after
 
 
+def content(path: Path) -> bytes | pa.Table:
+    if KEYED.search(str(path)):
+        return pq.read_table(path).replace_schema_metadata()
+    return path.read_bytes()
+
+
 def compare(whole: Path, killed: Path) -> list[str]:
     """Names of the files under both; raises AssertionError where they or their bytes differ."""
     left, right = (sorted(finished(folder)) for folder in (whole, killed))
     assert left == right, f"{killed}: other files than {whole}: {sorted(set(left) ^ set(right))}"
     names = [name for name in left if not TIMED.search(name)]
-    other = [name for name in names if (whole / name).read_bytes() != (killed / name).read_bytes()]
+    other = [name for name in names if content(whole / name) != content(killed / name)]
     assert not other, f"{killed}: other bytes than in {whole}: {other}"
     assert not list(killed.rglob("*.partial")), f"{killed}: half-written files are left"
     return names

@@ -1,11 +1,7 @@
-"""Measurements: `python -m smp.bench tabular` (time and memory at SMPD's size) and `smpd30k FOLDER` (real rows)."""
+"""Feature families, runner and a wide matrix at SMPD's size, and real rows without users."""
 
 import importlib
-import multiprocessing
-import resource
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +10,7 @@ import pyarrow as pa
 import tyro
 
 from smp import features, paths
+from smp.bench import FULL, measured
 from smp.data import demo, image
 from smp.data.store import replacing
 from smp.features import target_encoding, time_place
@@ -22,9 +19,7 @@ from smp.learners import CatBoost, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
 from smp.oof import Part, cross_fit, parts_of
-from smp.paths import one_line_errors
 
-FULL = 486_000  # posts of SMPD-Image
 WIDE = 3_600  # columns of the paper's features (eq. 11) with ViT-L/14
 
 
@@ -77,25 +72,6 @@ def label_family(name: str, posts: pd.DataFrame) -> None:
     more = {"vectors": np.random.default_rng(0).normal(size=(len(posts), 64))} if name == "retrieval" else {}
     build = getattr(module, features.LABEL_FAMILIES[name].split(":")[1])
     build(posts, posts["label"].to_numpy(), label_blocks(posts), 0, **more)
-
-
-def measured(function: Callable, *arguments: object) -> dict[str, float]:
-    """Run in a forked child; its wall seconds and peak memory in GB. Raises RuntimeError when it fails."""
-    queue = multiprocessing.get_context("fork").SimpleQueue()
-
-    def child() -> None:
-        started = time.perf_counter()
-        function(*arguments)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        queue.put((round(time.perf_counter() - started, 2), round(peak, 2)))
-
-    process = multiprocessing.get_context("fork").Process(target=child)
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise RuntimeError(f"{function.__qualname__} failed with exit code {process.exitcode}")
-    seconds, peak = queue.get()
-    return {"seconds": seconds, "peak_gb": peak}
 
 
 def runner_overhead(posts: pd.DataFrame, folder: Path) -> list[dict]:
@@ -187,8 +163,3 @@ def smpd30k(folder: tyro.conf.Positional[Path], seeds: int = 3) -> None:
             rows.append({"features": family, "learner": name, "rows": int(late.sum()), **flat})
             print(rows[-1], flush=True)
     print(pd.DataFrame(rows).to_string(index=False))
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        tyro.extras.subcommand_cli_from_dict({"tabular": tabular, "smpd30k": smpd30k}, description=__doc__)
