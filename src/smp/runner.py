@@ -20,7 +20,7 @@ import tyro
 
 from smp import features, paths
 from smp.data import ceiling, fingerprint, load_posts, source_hash
-from smp.data.locks import acquire, locked
+from smp.data.locks import acquire, locked, release
 from smp.data.store import replacing
 from smp.folds import N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
@@ -73,6 +73,7 @@ def run_cv(script: str, config_class: type, track: Track, small: dict | None = N
         learner = run.config.learner
         if run.tune:
             learner = _tuned(run, posts, fit)  # any number of processes may search; one fits
+            release(_lock(run))  # a shared lock: two that kept theirs would wait for each other
             acquire(_lock(run))
         return lambda part: np.column_stack([fit(learner, part, seed) for seed in run.config.seeds])
 
