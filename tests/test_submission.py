@@ -144,7 +144,7 @@ MALFORMED = {
     "a score of another base": (scored("0x5"), "not a finite number"),
     "JSON details a list": (edit_json(lambda c: c["external_data"].update(details=[])), "external_data must be"),
     "JSON used a truth value": (edit_json(lambda c: c["external_data"].update(used=True)), "external_data must be"),
-    "JSON with NaN": (raw(lambda csv, js: (js, js.read_bytes().replace(b'score":', b'score":NaN', 1))), "line 1 column"),
+    "JSON with NaN": (raw(lambda csv, js: (js, js.read_bytes().replace(b'e":', b'e":NaN', 1))), "line 1 column"),
     "JSON id a number": (edit_json(lambda c: c["result"][2].update(post_id=7)), "row 3: post_id must be a string"),
     "JSON id a list": (edit_json(lambda c: c["result"][2].update(post_id=[])), "row 3: post_id must be a string"),
     "JSON row a list": (edit_json(lambda c: c["result"].__setitem__(2, [])), "row 3 must be an object"),
@@ -172,7 +172,7 @@ def test_malformed_submissions_are_refused_for_the_right_reason(finished, name, 
 
 
 MALFORMED_VIDEO = {
-    "the image track's header": (lambda text: text.replace("pid,", "post_id,", 1), "header must be pid,popularity_score"),
+    "the image track's header": (lambda text: text.replace("pid,", "post_id,", 1), "header must be pid,popularity"),
     "ids of the image track": (lambda text: text.replace("\nPOST", "\npostPOST", 1), "row 1 .*not a test post"),
     "a post missing": (lambda text: text[: text.rstrip().rindex("\n") + 1], "1 test posts are missing"),
     "a score of 0": (lambda text: text.replace(text.split(",")[2].split("\n")[0], "0", 1), "outside the labels' range"),

@@ -23,11 +23,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[2]
-# Rewritten by every run (stamps, tables, logs), or replaced step by step while their experiment is at work.
+# Rewritten by every run: stamps, tables, logs; or not whole yet.
 VOLATILE = re.compile(
-    r"(^|/)(run\.json|scores\.csv|methods\.csv|log\.txt|\.locks/.*|\.[^/]*\.lock|[^/]*\.pt|studies/.*)$"
-    r"|\.partial(/|$)|\.shards/|\.deleted(/|$)"
+    r"(^|/)(run\.json|scores\.csv|log\.txt|studies/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
 )
+PART = re.compile(r"(fold\d+|holdout|full)\.parquet$")  # what an experiment has finished before it is complete
 TIMED = re.compile(r"(^|/)(metrics|config)\.json$")  # hold seconds, and times of input files
 KEYED = re.compile(r"(^|/)(posts|features)/.*\.parquet$")  # the same table under a note that holds times of input files
 
@@ -39,10 +39,16 @@ def finished(folder: Path) -> dict[str, tuple[int, int]]:
         for name in names:
             path = Path(parent, name)
             relative = str(path.relative_to(folder))
-            if not VOLATILE.search(relative):
+            if not VOLATILE.search(relative) and (PART.match(name) or not is_open(path, folder)):
                 stat = path.stat()
                 found[relative] = stat.st_ino, stat.st_mtime_ns
     return found
+
+
+def is_open(path: Path, folder: Path) -> bool:
+    """Whether the file belongs to an experiment that is not complete: it has no metrics.json yet."""
+    home = next((p for p in path.parents if re.match(r"exp\d", p.name) and p.is_relative_to(folder)), None)
+    return home is not None and not (home / "metrics.json").exists()
 
 
 def environment(folder: Path, posts: int) -> dict[str, str]:

@@ -17,8 +17,8 @@ _held: dict[tuple[int, Path], IO] = {}  # by process, as a forked child has the 
 def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> bool:
     """Hold the lock `path` until `release`, or until this process ends; False where another holds it and not `wait`.
 
-    shared: beside others that share it. It is a POSIX record lock (fcntl): seen by all machines of a shared file system,
-    not inherited by forked children. While waiting says who holds it. Asking again for what this process holds is fine.
+    shared: beside others that share it. It is a POSIX record lock (fcntl): seen by all machines of a shared file
+    system, not inherited by forked children. While waiting says who holds it. May be asked for again by its holder.
     """
     key = os.getpid(), path
     if key not in _held:

@@ -92,7 +92,7 @@ def check_inside(folder: Path, image_paths: Sequence[str]) -> None:
 
 def _resolve(root: Path, image_path: str) -> Path:
     """The file itself, behind all links. Raises DataError where it lies outside `root`."""
-    path = (root / image_path).resolve()
+    path = Path(os.path.realpath(root / image_path))  # Path.resolve raises RuntimeError on a loop of links
     if not path.is_relative_to(root):
         raise DataError(f"{root / image_path}: leads out of the data folder; move the pictures into it")
     return path
@@ -115,7 +115,7 @@ def _row(root: Path, image_path: str) -> tuple:
     try:
         path = _resolve(root, image_path)
         size = path.stat().st_size
-    except (OSError, ValueError, RuntimeError):  # the last two: a NUL in the name, a loop of links
+    except (OSError, ValueError):  # the latter: a NUL in the name
         return np.nan, np.nan, None, np.nan, "missing"
     try:
         return *header(path), size, "ok"
