@@ -1,10 +1,12 @@
 """Nothing from outside is executed: no pickle is loaded, pictures have a pixel limit, paths stay in their folder."""
 
 import ast
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,13 @@ SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "exp").rglob("*.py")])
 FORBIDDEN = {  # called by these names, data become code
     *("eval", "exec", "compile", "__import__", "os.system", "os.popen", "marshal.load", "yaml.load"),
     *("yaml.unsafe_load", "pickle.load", "pickle.loads", "cloudpickle.load", "joblib.load", "pd.read_pickle"),
+}
+
+
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 16},
+    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
 }
 
 
@@ -88,10 +97,14 @@ def test_a_checkpoint_that_holds_more_than_weights_is_refused(tmp_path, mark, co
         trainer._resume(file, torch.nn.Linear(1, 1), None, None, None)
 
 
-def test_weights_of_a_picture_model_that_hold_more_than_weights_are_refused(tmp_path, mark):
+def test_weights_of_a_clip_model_that_hold_more_than_weights_are_refused(tmp_path, mark):
+    (tmp_path / "tiny-clip.json").write_text(json.dumps(TINY))
+    open_clip.add_model_config(tmp_path)
+    torch.save(open_clip.create_model("tiny-clip").state_dict(), tmp_path / "weights.pt")
+    assert load_clip("tiny-clip", str(tmp_path / "weights.pt")).net.visual.output_dim == 16
     torch.save({"state_dict": Bomb(mark)}, tmp_path / "weights.pt")
-    with pytest.raises(DataError, match=r"weights\.pt: not weights of RN50"):
-        load_clip("RN50", str(tmp_path / "weights.pt"))
+    with pytest.raises(DataError, match=r"weights\.pt: not weights of tiny-clip"):
+        load_clip("tiny-clip", str(tmp_path / "weights.pt"))
 
 
 def test_a_feature_file_laid_beside_the_data_is_never_unpickled(demo_run, mark):

@@ -15,6 +15,7 @@ from smp import paths, runner
 from smp.data import load_posts
 from smp.folds import load_folds
 from smp.learners import MLP, CatBoost, LightGBM
+from smp.paths import DataError
 from smp.runner import Experiment, run_cv
 from smp.tuning import search
 
@@ -125,3 +126,10 @@ def test_a_search_killed_in_its_third_trial_ends_as_an_undisturbed_one(tmp_path)
     assert len(tried) == 4, "two were finished"
     finished = pd.read_csv(tmp_path / "s.csv").query("state == 'COMPLETE'")
     assert len(finished) == 6 and (tmp_path / "s.json").exists()
+
+
+def test_a_database_that_is_not_there_is_one_line_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMP_STORAGE", f"sqlite:///{tmp_path}/no/such/folder/secret.db")
+    with pytest.raises(DataError, match=r"SMP_STORAGE: no database to keep the study in \(.*unable to open") as caught:
+        search(tmp_path / "s.db", "a", LightGBM(), quadratic, 1)
+    assert "secret" not in str(caught.value)

@@ -1,6 +1,7 @@
 """Optuna search of a learner's hyperparameters, kept in a database that goes on where it stopped and may be shared."""
 
 import json
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 from smp import paths
 from smp.data.store import replacing
 from smp.learners import Learner
+from smp.paths import DataError
 
 if TYPE_CHECKING:
     import optuna
 
+ATTEMPTS = 5  # to open a database
 HEARTBEAT, GRACE = 15, 60  # seconds: a trial not heard of for so long belongs to a killed process, and is done again
 
 
@@ -48,16 +51,26 @@ def search(file: Path, name: str, learner: Learner, loss_of: Callable[[Learner],
 
 def _storage(file: Path) -> "optuna.storages.RDBStorage":
     """The shared database, or a SQLite file: both keep their word when a process is killed while it writes."""
+    from optuna.exceptions import ExperimentalWarning
     from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    from sqlalchemy.exc import SQLAlchemyError
 
     url = paths.storage() or f"sqlite:///{file}"
     patience = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}  # seconds, for another's writing
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=FutureWarning)  # Optuna calls heartbeats experimental
-        return RDBStorage(
-            url, engine_kwargs=patience, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )  # fmt: skip
+    for attempt in range(ATTEMPTS):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", category=ExperimentalWarning)  # heartbeats
+                return RDBStorage(
+                    url, engine_kwargs=patience, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+                )  # fmt: skip
+        except (SQLAlchemyError, ImportError) as error:  # another process may be making the tables just now
+            failed = error
+            time.sleep(0.2 * attempt)
+    where = "SMP_STORAGE" if paths.storage() else file  # the address may hold a password
+    reason = str(failed).split("\n")[0]
+    raise DataError(f"{where}: no database to keep the study in ({reason}); mend its address or unset SMP_STORAGE")
 
 
 def _by_number() -> "optuna.samplers.BaseSampler":
@@ -66,7 +79,9 @@ def _by_number() -> "optuna.samplers.BaseSampler":
 
     class ByNumber(optuna.samplers.BaseSampler):
         def before_trial(self, study, trial):
-            self.tpe = optuna.samplers.TPESampler(seed=trial.number, multivariate=True, constant_liar=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+                self.tpe = optuna.samplers.TPESampler(seed=trial.number, multivariate=True, constant_liar=True)
             self.tpe.before_trial(study, trial)
 
         def infer_relative_search_space(self, study, trial):
@@ -78,6 +93,4 @@ def _by_number() -> "optuna.samplers.BaseSampler":
         def sample_independent(self, study, trial, param_name, param_distribution):
             return self.tpe.sample_independent(study, trial, param_name, param_distribution)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=FutureWarning)  # of multivariate and constant_liar
-        return ByNumber()
+    return ByNumber()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from smp import features, paths, submission
-from smp.bench import FULL, measured
+from smp.bench.tabular import FULL, measured
 from smp.data import demo, load_posts
 from smp.data.store import new_array, replacing, write_embeddings
 from smp.learners import CatBoost, Learner, LightGBM

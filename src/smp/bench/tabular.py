@@ -1,7 +1,11 @@
-"""Feature families, runner and a wide matrix at SMPD's size, and real rows without users."""
+"""Measurements: `python -m smp.bench tabular` (time and memory at SMPD's size) and `smpd30k FOLDER` (real rows)."""
 
 import importlib
+import multiprocessing
+import resource
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,6 @@ import pyarrow as pa
 import tyro
 
 from smp import features, paths
-from smp.bench import FULL, measured
 from smp.data import demo, image
 from smp.data.store import replacing
 from smp.features import target_encoding, time_place
@@ -20,6 +23,7 @@ from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
 from smp.oof import Part, cross_fit, parts_of
 
+FULL = 486_000  # posts of SMPD-Image
 WIDE = 3_600  # columns of the paper's features (eq. 11) with ViT-L/14
 
 
@@ -72,6 +76,25 @@ def label_family(name: str, posts: pd.DataFrame) -> None:
     more = {"vectors": np.random.default_rng(0).normal(size=(len(posts), 64))} if name == "retrieval" else {}
     build = getattr(module, features.LABEL_FAMILIES[name].split(":")[1])
     build(posts, posts["label"].to_numpy(), label_blocks(posts), 0, **more)
+
+
+def measured(function: Callable, *arguments: object) -> dict[str, float]:
+    """Run in a forked child; its wall seconds and peak memory in GB. Raises RuntimeError when it fails."""
+    queue = multiprocessing.get_context("fork").SimpleQueue()
+
+    def child() -> None:
+        started = time.perf_counter()
+        function(*arguments)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        queue.put((round(time.perf_counter() - started, 2), round(peak, 2)))
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{function.__qualname__} failed with exit code {process.exitcode}")
+    seconds, peak = queue.get()
+    return {"seconds": seconds, "peak_gb": peak}
 
 
 def runner_overhead(posts: pd.DataFrame, folder: Path) -> list[dict]:

@@ -152,7 +152,7 @@ def _resume(
     try:
         state = torch.load(file, map_location=device(), weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:  # not whole, or not ours: it holds more than weights
-        reason = str(error).splitlines()[0]
+        reason = str(error).split("\n")[0]
         raise DataError(f"{file}: no checkpoint of this project ({reason}); delete it to train again") from error
     if state["config"] != _card(step, config):
         raise DataError(f"{file}: made with another config; delete it to train again")

@@ -137,7 +137,7 @@ def read_embeddings(folder: Path, name: str) -> tuple[pd.Index, np.ndarray]:
     try:
         array = np.load(values, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).split("\n")[0]
         raise DataError(f"{values}: not a readable array ({reason}); delete it and run again") from error
     if len(ids) != len(array):
         raise DataError(f"{values}: {len(array)} rows for {len(ids)} ids; delete both and run again")
