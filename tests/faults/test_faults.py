@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 HERE = Path(__file__).parent
@@ -145,3 +146,19 @@ def test_another_seed_changes_the_predictions(whole, tmp_path):
         for name in ("oof.parquet", "test.parquet"):
             made, expected = (folder / e / name for e in ("exp950_trees@other", "exp950_trees"))
             assert (made.read_bytes() == expected.read_bytes()) is same
+
+
+def test_two_processes_search_side_by_side_and_one_fits_what_they_found(whole, tmp_path):
+    for name in ("input", "output"):
+        shutil.copytree(whole / name, tmp_path / name)
+    script = [sys.executable, str(HERE / "exp" / "exp953_video" / "train.py"), "--tune", "6"]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    both = [subprocess.Popen(script, env=environment(tmp_path), **quiet) for _ in range(2)]
+    said = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    folder = tmp_path / "output" / "demo"
+    states = pd.read_csv(folder / "studies" / "exp953_video@tuned.csv")["state"]
+    assert 6 <= (states == "COMPLETE").sum() <= 7 and (states == "COMPLETE").sum() == len(states)
+    told = (folder / "exp953_video@tuned" / "log.txt").read_text()
+    assert {told.count(f" {part} seed 0: ") for part in ("fold0", "fold4", "full")} == {1}
+    assert (folder / "exp953_video@tuned" / "metrics.json").exists()
