@@ -6,7 +6,7 @@ import sys
 
 import pandas as pd
 
-from smp import report
+from smp.bench import full
 
 
 def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
@@ -27,9 +27,9 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
     stages = table.drop(index="all")
     assert abs(stages["seconds, 2,000 posts"].sum() - table.loc["all", "seconds, 2,000 posts"]) < 0.1
 
-    monkeypatch.setattr(report, "ROOT", tmp_path)
+    monkeypatch.setattr(full, "ROOT", tmp_path)
     (tmp_path / "README.md").write_text("a\n<!-- bench: generated -->\nold\n<!-- /bench -->\nb\n")
-    report.bench()
+    full.readme()
     lines = (tmp_path / "README.md").read_text().splitlines()
     assert lines[2] == "| stage | seconds, 200 posts | seconds, 2,000 posts | growth | peak GB, 2,000 posts |"
     assert len(lines) == len(table) + 6 and lines[-1] == "b" and "old" not in lines

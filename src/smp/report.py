@@ -11,34 +11,14 @@ from smp.data.store import replacing
 from smp.metrics import TRACK_METRICS
 from smp.paths import ROOT, DataError, one_line_errors
 
-BENCHES = ("full",)  # tables of output/bench that the README shows
 BETTER = {"src": "higher", "mae": "lower", "mape": "lower"}
 
 
 def readme() -> None:
-    """Rewrite the README's tables and its picture from the scores.csv of every output folder, and from output/bench."""
+    """Rewrite the README's score table and its picture from the scores.csv of every output folder."""
     scores = read_scores()
     replace_block(ROOT / "README.md", "scores", score_table(scores))
     score_figure(scores, ROOT / "exp" / "figures" / "scores.png")
-    bench()
-
-
-def bench() -> None:
-    """Rewrite the README's table of time and memory at full size from what `python -m smp.bench full` measured."""
-    measured = [paths.output("image") / "bench" / f"{name}.csv" for name in BENCHES]
-    found = [markdown(pd.read_csv(path)) for path in measured if path.exists()]
-    if found:
-        replace_block(ROOT / "README.md", "bench", "\n\n".join(found))
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table; numbers to the right, a blank for NaN."""
-    numeric = [pd.api.types.is_numeric_dtype(t) for t in table.dtypes]
-    lines = ["| " + " | ".join(table) + " |", "| " + " | ".join("---:" if n else "---" for n in numeric) + " |"]
-    for row in table.itertuples(index=False):
-        cells = ["" if pd.isna(v) else f"{v:g}" if isinstance(v, float) else str(v) for v in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def read_scores() -> pd.DataFrame:
@@ -108,4 +88,4 @@ def score_figure(scores: pd.DataFrame, path: Path) -> None:
 
 if __name__ == "__main__":
     with one_line_errors():
-        tyro.extras.subcommand_cli_from_dict({"readme": readme, "bench": bench}, description=__doc__)
+        tyro.extras.subcommand_cli_from_dict({"readme": readme}, description=__doc__)

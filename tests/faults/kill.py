@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[2]
 # Rewritten by every run: stamps, tables, logs; or not whole yet.
 VOLATILE = re.compile(
-    r"(^|/)(run\.json|scores\.csv|log\.txt|studies/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
+    r"(^|/)(run\.json|scores\.csv|log\.txt|studies/.*|report/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
 )
-PART = re.compile(r"(fold\d+|holdout|full)\.parquet$")  # what an experiment has finished before it is complete
+PART = re.compile(r"(fold\d+|month[\d-]+|holdout|full)\.parquet$")  # what an experiment has finished before it is complete
 TIMED = re.compile(r"(^|/)(metrics|config)\.json$")  # hold seconds, and times of input files
 KEYED = re.compile(r"(^|/)(posts|features)/.*\.parquet$")  # the same table under a note that holds times of input files
 

@@ -1,13 +1,13 @@
-"""`python -m smp.bench full | tabular | smpd30k`."""
+"""`python -m smp.bench full | tabular | smpd30k | readme`."""
 
 import tyro
 
-from smp.bench.full import full
+from smp.bench.full import full, readme
 from smp.bench.tabular import smpd30k, tabular
 from smp.paths import one_line_errors
 
 if __name__ == "__main__":
     with one_line_errors():
         tyro.extras.subcommand_cli_from_dict(
-            {"full": full, "tabular": tabular, "smpd30k": smpd30k}, description="Time and memory at full size."
+            {"full": full, "tabular": tabular, "smpd30k": smpd30k, "readme": readme}, description="Time and memory at full size."
         )

@@ -15,6 +15,8 @@ from smp.data import demo, load_posts
 from smp.data.store import new_array, replacing, write_embeddings
 from smp.learners import CatBoost, Learner, LightGBM
 from smp.matrix import FeatureMatrix
+from smp.paths import ROOT, DataError
+from smp.report import replace_block
 from smp.runner import Experiment, run_cv
 from smp.stacking import Fusion, run_fusion
 
@@ -46,7 +48,7 @@ def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS) ->
     """Generated posts without pictures, from official files to a checked submission, through the real runner.
 
     Random float16 embeddings of the real widths stand in for CLIP_FT's. Every stage runs in a process of its own, on
-    `posts` and on a tenth of them. Writes output/bench/full.csv, of which `python -m smp.report readme` makes the
+    `posts` and on a tenth of them. Writes output/bench/full.csv, of which `python -m smp.bench readme` makes the
     README's table; needs 8 GB of disk below output/ while it runs.
 
     Args:
@@ -74,6 +76,19 @@ def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS) ->
     with replacing(home / "full.csv") as aside:
         table[["stage", small, large, "growth", peak]].round(2).to_csv(aside, index=False)
     print(table.round(2).to_string(index=False))
+
+
+def readme() -> None:
+    """Rewrite the README's table of time and memory from what `full` measured."""
+    path = paths.output("image") / "bench" / "full.csv"
+    if not path.exists():
+        raise DataError(f"{path}: nothing measured yet; run python -m smp.bench full")
+    table = pd.read_csv(path)
+    lines = ["| " + " | ".join(table) + " |", "| --- " + "| ---: " * (table.shape[1] - 1) + "|"]
+    for row in table.itertuples(index=False):
+        cells = ["" if pd.isna(v) else f"{v:,.1f}" if isinstance(v, float) else v for v in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    replace_block(ROOT / "README.md", "bench", "\n".join(lines))
 
 
 def stages(n: int, width: int, components: int) -> list[tuple[str, Callable, ...]]:
