@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VOLATILE = re.compile(
     r"(^|/)(run\.json|scores\.csv|log\.txt|studies/.*|report/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
 )
-PART = re.compile(r"(fold\d+|month[\d-]+|holdout|full)\.parquet$")  # what an experiment has finished before it is complete
+PART = re.compile(r"(fold\d+|month[\d-]+|holdout|full)\.parquet$")  # what counts before an experiment is complete
 TIMED = re.compile(r"(^|/)(metrics|config)\.json$")  # hold seconds, and times of input files
 KEYED = re.compile(r"(^|/)(posts|features)/.*\.parquet$")  # the same table under a note that holds times of input files
 

@@ -6,8 +6,8 @@ from smp.bench.full import full, readme
 from smp.bench.tabular import smpd30k, tabular
 from smp.paths import one_line_errors
 
+COMMANDS = {"full": full, "tabular": tabular, "smpd30k": smpd30k, "readme": readme}
+
 if __name__ == "__main__":
     with one_line_errors():
-        tyro.extras.subcommand_cli_from_dict(
-            {"full": full, "tabular": tabular, "smpd30k": smpd30k, "readme": readme}, description="Time and memory at full size."
-        )
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, description="Time and memory at full size.")
