@@ -16,7 +16,7 @@ from smp.data.store import new_array, replacing, write_embeddings
 from smp.learners import CatBoost, Learner, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.paths import ROOT, DataError
-from smp.report import replace_block
+from smp.report.readme import replace_block
 from smp.runner import Experiment, run_cv
 from smp.stacking import Fusion, run_fusion
 
