@@ -46,6 +46,8 @@ def cross_fit(
     files = {p.name: folder / f"{p.name}.parquet" for p in parts}
     for wait in (False, True):  # first the parts that no other process is at, then those it has not finished
         todo = [p for p in parts if not files[p.name].exists()]
+        if not todo:
+            break
         for part in tqdm(todo, desc=folder.name, unit="fit", initial=len(parts) - len(todo), total=len(parts)):
             path = files[part.name]
             lock = path.with_name(f".{part.name}.lock")
