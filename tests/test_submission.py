@@ -136,6 +136,20 @@ MALFORMED = {
     "Latin-1 bytes": (raw(lambda csv, js: (csv, b"post_id,popularity_score\n\xe9,5\n")), "codec"),
     "another ending": (lambda csv, js: csv.rename(csv.with_suffix(".txt")), r"must be a .csv file or a .json file"),
     "truncated JSON": (raw(lambda csv, js: (js, js.read_bytes()[:-40])), "line 1 column"),
+    "a byte order mark": (raw(lambda csv, js: (csv, b"\xef\xbb\xbf" + csv.read_bytes())), "header must be"),
+    "UTF-16": (raw(lambda csv, js: (csv, csv.read_text().encode("utf-16"))), "codec"),
+    "a NUL byte": (edit(lambda x: [*x[:2], "\0" + x[2], *x[3:]]), "row 2 .*not a test post|NUL"),
+    "a field without end": (edit(lambda x: [x[0], '"' + x[1], *x[2:], "x" * 200_000]), "field|fields"),
+    "blanks around the id": (edit(lambda x: [x[0], " " + x[1], *x[2:]]), "row 1 .*not a test post"),
+    "a score of another base": (scored("0x5"), "not a finite number"),
+    "JSON details a list": (edit_json(lambda c: c["external_data"].update(details=[])), "external_data must be"),
+    "JSON used a truth value": (edit_json(lambda c: c["external_data"].update(used=True)), "external_data must be"),
+    "JSON with NaN": (raw(lambda csv, js: (js, js.read_bytes().replace(b'e":', b'e":NaN', 1))), "line 1 column"),
+    "JSON id a number": (edit_json(lambda c: c["result"][2].update(post_id=7)), "row 3: post_id must be a string"),
+    "JSON id a list": (edit_json(lambda c: c["result"][2].update(post_id=[])), "row 3: post_id must be a string"),
+    "JSON row a list": (edit_json(lambda c: c["result"].__setitem__(2, [])), "row 3 must be an object"),
+    "JSON post twice": (edit_json(lambda c: c["result"].append(c["result"][0])), "the post is there twice"),
+    "JSON score true": (edit_json(lambda c: c["result"][4].update(popularity_score=True)), "row 5 .*not a finite"),
     "JSON list": (edit_json(lambda c: c["result"]), "must be an object with exactly"),
     "JSON without external_data": (edit_json(lambda c: c.pop("external_data") and None), "exactly version, result"),
     "JSON of another version": (edit_json(lambda c: c.update(version="1.0")), "version must be"),
@@ -155,6 +169,27 @@ def test_malformed_submissions_are_refused_for_the_right_reason(finished, name, 
         submission.check(file, "image")
     assert str(file.name) in str(refused.value)
     assert "valid" not in capsys.readouterr().out
+
+
+MALFORMED_VIDEO = {
+    "the image track's header": (lambda text: text.replace("pid,", "post_id,", 1), "header must be pid,popularity"),
+    "ids of the image track": (lambda text: text.replace("\nPOST", "\npostPOST", 1), "row 1 .*not a test post"),
+    "a post missing": (lambda text: text[: text.rstrip().rindex("\n") + 1], "1 test posts are missing"),
+    "a score of 0": (lambda text: text.replace(text.split(",")[2].split("\n")[0], "0", 1), "outside the labels' range"),
+    "JSON": (None, "must be a .csv file$"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED_VIDEO)
+def test_malformed_video_submissions_are_refused_for_the_right_reason(finished, name):
+    change, reason = MALFORMED_VIDEO[name]
+    (file,) = submission.write("exp900_video", "video")
+    if change:
+        file.write_text(change(file.read_text()))
+    else:
+        file = file.rename(file.with_suffix(".json"))
+    with pytest.raises(SystemExit, match=reason):
+        submission.check(file, "video")
 
 
 def test_a_good_file_is_shown_beside_the_training_labels(finished, capsys):

@@ -1,8 +1,12 @@
 """The search: never repeats finished trials, shares one study, never sees the holdout's labels."""
 
 import json
+import os
+import signal
 import sys
+import time
 from dataclasses import replace
+from multiprocessing import get_context
 
 import pandas as pd
 import pytest
@@ -11,6 +15,7 @@ from smp import paths, runner
 from smp.data import load_posts
 from smp.folds import load_folds
 from smp.learners import MLP, CatBoost, LightGBM
+from smp.paths import DataError
 from smp.runner import Experiment, run_cv
 from smp.tuning import search
 
@@ -23,16 +28,16 @@ def test_a_search_goes_on_where_it_stopped_and_starts_from_the_defaults(tmp_path
         tried.append(candidate)
         return candidate.learning_rate
 
-    first = search(tmp_path / "s.journal", "a", learner, loss_of, 4)
+    first = search(tmp_path / "s.db", "a", learner, loss_of, 4)
     assert len(tried) == 4
     assert tried[0] == replace(learner, **{k: getattr(tried[0], k) for k in ("learning_rate",)})
     assert tried[0].learning_rate == learner.learning_rate, "the first trial is the learner as it is"
     assert first == min(tried, key=lambda c: c.learning_rate)
-    search(tmp_path / "s.journal", "a", learner, loss_of, 6)
+    search(tmp_path / "s.db", "a", learner, loss_of, 6)
     assert len(tried) == 6
-    assert search(tmp_path / "s.journal", "a", learner, loss_of, 6) in tried
+    assert search(tmp_path / "s.db", "a", learner, loss_of, 6) in tried
     assert len(tried) == 6
-    search(tmp_path / "s.journal", "other data", learner, loss_of, 2)
+    search(tmp_path / "s.db", "other data", learner, loss_of, 2)
     assert len(tried) == 8
 
 
@@ -62,8 +67,69 @@ def test_tuning_runs_a_variant_of_its_own_and_never_sees_the_holdout(demo_run, t
     flipped = posts.copy()
     flipped.loc[late, "label"] = 14 - flipped.loc[late, "label"]
     monkeypatch.setattr(runner, "load_posts", lambda track: flipped)
-    (output / "studies" / "exp950_test@tuned.journal").unlink()
+    (output / "studies" / "exp950_test@tuned.db").unlink()
     monkeypatch.setattr(sys, "argv", ["train.py", "--tune", "5", "--force"])
     run_cv(script, Config, "video")
     again = pd.read_csv(output / "studies" / "exp950_test@tuned.csv")
     pd.testing.assert_series_equal(again["value"], trials["value"])
+
+
+def quadratic(candidate):
+    return (candidate.learning_rate - 0.05) ** 2
+
+
+def test_two_processes_share_a_study_in_a_database_and_repeat_no_trial(tmp_path, monkeypatch):
+    """Both come to the same learner, whose loss is that of one process alone within a thousandth."""
+    monkeypatch.setenv("SMP_STORAGE", f"sqlite:///{tmp_path / 'shared.db'}")
+
+    def work(name):
+        def loss_of(candidate):
+            with (tmp_path / "tried.txt").open("a") as file:
+                file.write(f"{name} {candidate.learning_rate!r}\n")
+            time.sleep(0.05)
+            return quadratic(candidate)
+
+        best = search(tmp_path / name / "s.db", "a", LightGBM(), loss_of, 12)
+        (tmp_path / name / "best.txt").write_text(repr(best.learning_rate))
+
+    workers = [get_context("fork").Process(target=work, args=(name,)) for name in "ab"]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    tried = [line.split() for line in (tmp_path / "tried.txt").read_text().splitlines()]
+    assert {name for name, _ in tried} == {"a", "b"} and 12 <= len(tried) <= 13  # the last two may end together
+    assert len({rate for _, rate in tried}) == len(tried)
+    a, b = ((tmp_path / name / "best.txt").read_text() for name in "ab")
+    assert a == b
+    monkeypatch.delenv("SMP_STORAGE")
+    alone = search(tmp_path / "alone.db", "a", LightGBM(), quadratic, 12)
+    assert abs(quadratic(alone) - quadratic(replace(alone, learning_rate=float(a)))) < 1e-3
+
+
+def test_a_search_killed_in_its_third_trial_ends_as_an_undisturbed_one(tmp_path):
+    tried, limit = [], 2
+
+    def loss_of(candidate):
+        if len(tried) == limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        tried.append(candidate)
+        return quadratic(candidate)
+
+    child = get_context("fork").Process(target=search, args=(tmp_path / "s.db", "a", LightGBM(), loss_of, 6))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    limit = None
+    search(tmp_path / "s.db", "a", LightGBM(), loss_of, 6)
+    assert len(tried) == 4, "two were finished"
+    finished = pd.read_csv(tmp_path / "s.csv").query("state == 'COMPLETE'")
+    assert len(finished) == 6 and (tmp_path / "s.json").exists()
+
+
+def test_a_database_that_is_not_there_is_one_line_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMP_STORAGE", f"sqlite:///{tmp_path}/no/such/folder/secret.db")
+    with pytest.raises(DataError, match=r"SMP_STORAGE: no database to keep the study in \(.*unable to open") as caught:
+        search(tmp_path / "s.db", "a", LightGBM(), quadratic, 1)
+    assert "secret" not in str(caught.value)

@@ -211,4 +211,4 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL)
+    run_features(__file__, Config, "image", make, SMALL, shared=True)

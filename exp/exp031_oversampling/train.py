@@ -190,4 +190,4 @@ def draw(table: pd.DataFrame, predictions: dict[str, np.ndarray], y: np.ndarray,
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL)
+    run_features(__file__, Config, "image", make, SMALL, shared=True)

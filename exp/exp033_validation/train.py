@@ -94,5 +94,5 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 if __name__ == "__main__":
     with one_line_errors():
         run = parse_run(__file__, Config, "image", {"seeds": (0,)})
-        if open_folder(run):
+        if open_folder(run, shared=True):
             finish(run, make(run))

@@ -69,5 +69,5 @@ def make(run: Run) -> dict:
 if __name__ == "__main__":
     with one_line_errors():
         run = parse_run(__file__, Config, "image", {"seeds": (0, 1)})
-        if open_folder(run):
+        if open_folder(run, shared=True):
             finish(run, make(run))

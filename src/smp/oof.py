@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from smp import paths
+from smp.data.locks import locked
 from smp.data.store import read_table, write_table
 from smp.paths import DataError, Track
 
@@ -39,19 +40,30 @@ def cross_fit(
     """Fit every part that has no file yet and return all predictions: part -> (post_id x seed) frame.
 
     `fit_predict(part)` returns (len(part.query), seeds). Each part is stored as `<part>.parquet`, renamed into place
-    when whole, so that a killed run goes on at the first unfinished part. Raises DataError on a prediction that is
-    not finite.
+    when whole, so that a killed run goes on at the first unfinished part. Several processes may call this on one
+    folder: they share the parts. Raises DataError on a prediction that is not finite.
     """
-    for part in tqdm(parts, desc=folder.name, unit="fit"):
-        path = folder / f"{part.name}.parquet"
-        if path.exists():
-            continue
-        pred = fit_predict(part)
-        if not np.isfinite(pred).all():
-            raise DataError(f"{folder.name} {part.name}: {(~np.isfinite(pred)).sum()} predictions are not finite")
-        columns = [f"seed{s}" for s in range(pred.shape[1])]
-        write_table(path, pd.DataFrame(pred, index=ids[part.query], columns=columns))
-    return {p.name: read_table(folder / f"{p.name}.parquet") for p in parts}
+    files = {p.name: folder / f"{p.name}.parquet" for p in parts}
+    for wait in (False, True):  # first the parts that no other process is at, then those it has not finished
+        todo = [p for p in parts if not files[p.name].exists()]
+        if not todo:
+            break
+        for part in tqdm(todo, desc=folder.name, unit="fit", initial=len(parts) - len(todo), total=len(parts)):
+            path = files[part.name]
+            lock = path.with_name(f".{part.name}.lock")
+            with locked(lock, wait=wait) as mine:
+                if not mine or path.exists():
+                    continue
+                try:
+                    pred = fit_predict(part)
+                    if not np.isfinite(pred).all():
+                        wrong = (~np.isfinite(pred)).sum()
+                        raise DataError(f"{folder.name} {part.name}: {wrong} predictions are not finite")
+                    columns = [f"seed{s}" for s in range(pred.shape[1])]
+                    write_table(path, pd.DataFrame(pred, index=ids[part.query], columns=columns))
+                finally:
+                    lock.unlink(missing_ok=True)  # whoever gets it still looks for the part's file first
+    return {name: read_table(path) for name, path in files.items()}
 
 
 def write_predictions(folder: Path, folds: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> None:

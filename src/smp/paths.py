@@ -1,5 +1,6 @@
 """Every folder and every environment switch of the project; nothing else reads the environment."""
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -19,15 +20,26 @@ class DataError(Exception):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A DataError ends the process with its one line instead of a traceback."""
+    """A DataError, or what the system refuses (OSError), ends the process with one line; a log keeps the traceback."""
     try:
         yield
     except DataError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        logging.getLogger("smp").info("stopped", exc_info=True)
+        where = f"{error.filename}: " if error.filename else ""
+        what = " ".join(str(error.strerror or error).split())
+        sys.exit(f"error: {where}{what}; mend that and run the same command again: what is finished is kept")
 
 
 def _folder(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or ROOT / default).expanduser().resolve()
+
+
+def use(folder: Path) -> None:
+    """Point this process and its children at input/, output/ and submissions/ inside `folder`."""
+    (folder / "input").mkdir(exist_ok=True)
+    os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("input", "output", "submissions")})
 
 
 def official(track: Track) -> Path:
@@ -49,6 +61,14 @@ def demo_data() -> Path:
     return _folder("SMP_OUTPUT", "output") / "demo" / "input"
 
 
+def demo_posts() -> int:
+    """SMP_DEMO_POSTS: how many image posts are generated, train and test together."""
+    chosen = os.environ.get("SMP_DEMO_POSTS") or "10000"
+    if not chosen.isdecimal():
+        raise DataError(f"SMP_DEMO_POSTS={chosen}: must be a whole number")
+    return int(chosen)
+
+
 def data(track: Track) -> Path:
     """Folder the track is read from: the official files, or the generated ones where there are none."""
     return demo_data() / f"smpd_{track}" if is_demo(track) else official(track)
@@ -58,6 +78,16 @@ def output(track: Track) -> Path:
     """Root of everything generated for a track; demo runs keep to their own."""
     folder = _folder("SMP_OUTPUT", "output")
     return folder / "demo" if is_demo(track) else folder
+
+
+def lock(track: Track, name: str) -> Path:
+    """Lock file (smp.data.locks) of something that several processes may want to make or change."""
+    return output(track) / ".locks" / name
+
+
+def storage() -> str | None:
+    """SMP_STORAGE: address of a database that holds the Optuna studies of several machines; None: a file each."""
+    return os.environ.get("SMP_STORAGE") or None
 
 
 def features(track: Track) -> Path:

@@ -20,6 +20,7 @@ import tyro
 
 from smp import features, paths
 from smp.data import ceiling, fingerprint, load_posts, source_hash
+from smp.data.locks import acquire, locked, release
 from smp.data.store import replacing
 from smp.folds import N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
@@ -71,7 +72,11 @@ def run_cv(script: str, config_class: type, track: Track, small: dict | None = N
 
     def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
         fit = _fitter(run, posts)
-        learner = _tuned(run, posts, fit) if run.tune else run.config.learner
+        learner = run.config.learner
+        if run.tune:
+            learner = _tuned(run, posts, fit)  # any number of processes may search; one fits
+            release(_lock(run))  # a shared lock: two that kept theirs would wait for each other
+            acquire(_lock(run))
         return lambda part: np.column_stack([fit(learner, part, seed) for seed in run.config.seeds])
 
     run_experiment(script, config_class, track, fit_predict_of, small)
@@ -122,8 +127,8 @@ def _tuned(run: Run, posts: pd.DataFrame, fit: Callable[[Learner, Part, int], np
 
     fixed = {**run.settings, "config": {k: v for k, v in run.settings["config"].items() if k != "learner"}}
     name = hashlib.blake2b(json.dumps([fixed, fingerprint(run.track)]).encode(), digest_size=8).hexdigest()
-    journal = paths.output(run.track) / "studies" / f"{run.name}.journal"
-    return search(journal, name, run.config.learner, loss_of, run.tune)
+    file = paths.output(run.track) / "studies" / f"{run.name}.db"
+    return search(file, name, run.config.learner, loss_of, run.tune)
 
 
 def run_experiment(
@@ -153,18 +158,23 @@ def run_experiment(
 
 
 def run_features(
-    script: str, config_class: type, track: Track, make: Callable[[Run], dict], small: dict | None = None
+    script: str,
+    config_class: type,
+    track: Track,
+    make: Callable[[Run], dict],
+    small: dict | None = None,
+    shared: bool = False,
 ) -> None:
     """Entry point of an experiment that predicts no label itself: one that makes features, or trains what makes them.
 
     Every one of torchrun's ranks calls `make(run)`, which returns what metrics.json is to hold; rank 0 alone claims the
-    folder and writes. A finished run is left alone.
+    folder and writes. A finished run is left alone. shared: of several processes, as `open_folder` has it.
     """
     from smp.encoders.parallel import once, process_group  # torch: seconds to import
 
     with one_line_errors(), process_group():
         run = parse_run(script, config_class, track, small)
-        if not once(open_folder, run):
+        if not once(open_folder, run, shared):
             once(print, f"{run.name}: finished earlier, nothing to do")
             return
         started = time.perf_counter()
@@ -215,15 +225,20 @@ def _parents(track: Track, config: Any) -> dict[str, Path]:
     return files | ({keep.losses: keep.file(track)} if keep and keep.share < 1 else {})
 
 
-def open_folder(run: Run) -> bool:
-    """Claim the experiment's folder; False when the very same run is finished there already.
+def open_folder(run: Run, shared: bool = False) -> bool:
+    """Claim the experiment's folder until this process ends; False when the very same run is finished there already.
 
-    Raises DataError when the folder holds a run with other settings.
+    A second process waits here for the first. shared: they work side by side instead, for an experiment of many cells
+    that `cross_fit` shares out. Raises DataError when the folder holds a run with other settings.
     """
     claim_output(run.track)
     settings = run.folder / "config.json"
+    acquire(_lock(run), shared=(shared or run.tune > 0) and not run.force)
     if run.force and run.folder.exists():
-        shutil.rmtree(run.folder)
+        trash = run.folder.with_name(f".{run.name}.deleted")
+        shutil.rmtree(trash, ignore_errors=True)  # of a run that was killed here
+        run.folder.rename(trash)  # at once: a half-deleted folder would be taken for a half-finished run
+        shutil.rmtree(trash)
     if settings.exists():
         found = json.loads(settings.read_text())
         other = sorted(k for k in {*found, *run.settings} if found.get(k) != run.settings.get(k))
@@ -236,6 +251,7 @@ def open_folder(run: Run) -> bool:
             return False
     else:
         write_json(settings, run.settings)
+    logging.raiseExceptions = False  # a full disk is told once, by what cannot be written, not by the log too
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(message)s",
@@ -244,6 +260,10 @@ def open_folder(run: Run) -> bool:
     )
     log.info("%s %s", run.name, json.dumps(run.settings))
     return True
+
+
+def _lock(run: Run) -> Path:
+    return paths.lock(run.track, run.name)
 
 
 def finish(run: Run, metrics: dict) -> None:
@@ -298,6 +318,11 @@ def write_scores(track: Track) -> pd.DataFrame:
     share_of_ceiling: on demo data, the holdout score as a share of the best the generating model allows (the worst of
     the track's metrics; for errors the ceiling's error divided by ours).
     """
+    with locked(paths.lock(track, "scores.csv")):
+        return _write_scores(track)
+
+
+def _write_scores(track: Track) -> pd.DataFrame:
     rows = []
     for path in sorted(paths.output(track).glob("exp*/metrics.json")):
         m = json.loads(path.read_text())
@@ -328,15 +353,16 @@ def write_scores(track: Track) -> pd.DataFrame:
 def claim_output(track: Track) -> None:
     """Stamp the output folder with data fingerprint and profile (run.json). Raises DataError on a mismatch."""
     path = paths.output(track) / "run.json"
-    stamps = json.loads(path.read_text()) if path.exists() else {}
     mine = {"data": data_name(track), "fingerprint": fingerprint(track), "profile": paths.profile()}
-    if stamps.setdefault(track, mine) != mine:
-        other = [k for k, v in mine.items() if stamps[track].get(k) != v]
-        raise DataError(
-            f"{path}: this folder holds {track} results of another {' and '.join(other)}; "
-            f"point SMP_OUTPUT at another folder, or delete {path.parent}"
-        )
-    write_json(path, stamps)
+    with locked(paths.lock(track, "run.json")):
+        stamps = json.loads(path.read_text()) if path.exists() else {}
+        if stamps.setdefault(track, mine) != mine:
+            other = [k for k, v in mine.items() if stamps[track].get(k) != v]
+            raise DataError(
+                f"{path}: this folder holds {track} results of another {' and '.join(other)}; "
+                f"point SMP_OUTPUT at another folder, or delete {path.parent}"
+            )
+        write_json(path, stamps)
 
 
 def data_name(track: Track) -> str:

@@ -13,9 +13,10 @@ import tyro
 
 from smp import paths, submission
 from smp.data import ensure_data
+from smp.data.locks import hold
 from smp.paths import ROOT, DataError, Track, one_line_errors
 from smp.report import page
-from smp.runner import data_name
+from smp.runner import data_name, write_scores
 from smp.submission import FINAL
 
 
@@ -113,6 +114,8 @@ def main(
     if list_:
         show(stages)
         return
+    for root in sorted({paths.output(t) for t in tracks}):
+        hold(root / ".locks" / "run_all", "wait for that run, or point SMP_OUTPUT and SMP_SUBMISSIONS at other folders")
     for track in tracks:
         announce(track)
     for i, stage in enumerate(stages):
@@ -121,6 +124,8 @@ def main(
     for track in tracks if which in ("image", "video", "all") else ():
         for file in submission.write(FINAL[track], track):
             step(f"check {file}", submission.check, file, track)
+    for track in tracks:
+        write_scores(track)  # a run killed before this may have left a finished experiment out
     files = [f for f in sorted({paths.output(t) / "scores.csv" for t in tracks}) if f.exists()]
     if files:
         step("report", report)
@@ -164,12 +169,17 @@ def step(title: str, function: Callable, *arguments: object) -> None:
     """Run a stage in a forked child: its memory is its own, and what is imported already need not be again."""
     print(f"{title} ...", flush=True)
     started = time.perf_counter()
-    child = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    child = multiprocessing.get_context("fork").Process(target=_in_one_line, args=(function, *arguments))
     child.start()
     child.join()
     if child.exitcode:
         sys.exit(f"{title}: stopped with exit code {child.exitcode}; run the same command again to go on from there")
     print(f"{title}: {time.perf_counter() - started:.1f} s", flush=True)
+
+
+def _in_one_line(function: Callable, *arguments: object) -> None:
+    with one_line_errors():
+        function(*arguments)
 
 
 if __name__ == "__main__":

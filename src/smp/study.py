@@ -9,9 +9,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from smp.data.locks import locked
 from smp.data.store import read_note, read_table, write_table
 from smp.metrics import TRACK_METRICS
 from smp.oof import Part, parts_of
@@ -27,27 +27,22 @@ def run_cells(folder: Path, cells: Sequence[str], make: Callable[[str], Cell], p
     system takes back when its owner dies. make: picklable where processes > 1.
     """
     attempts = joblib.Parallel(processes, return_as="generator_unordered")(
-        joblib.delayed(_attempt)(folder / f"{cell}.parquet", make, wait=0) for cell in cells
+        joblib.delayed(_attempt)(folder / f"{cell}.parquet", make, wait=False) for cell in cells
     )
     with warnings.catch_warnings():  # a worker that grew is replaced, which is no news
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
         for _ in tqdm(attempts, total=len(cells), desc=folder.parent.name, unit="cell"):
             pass
     for cell in cells:  # claimed by others, or left by one that died meanwhile
-        _attempt(folder / f"{cell}.parquet", make, wait=-1)
+        _attempt(folder / f"{cell}.parquet", make, wait=True)
     return {cell: _read(folder / f"{cell}.parquet") for cell in cells}
 
 
-def _attempt(path: Path, make: Callable[[str], Cell], wait: float) -> None:
-    claim = path.with_name(f".{path.stem}.lock")
-    claim.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(claim, timeout=wait):
-            if not path.exists():
-                table, costs = make(path.stem)
-                write_table(path, table, {"costs": json.dumps(costs)})
-    except Timeout:
-        pass
+def _attempt(path: Path, make: Callable[[str], Cell], wait: bool) -> None:
+    with locked(path.with_name(f".{path.stem}.lock"), wait=wait) as mine:
+        if mine and not path.exists():
+            table, costs = make(path.stem)
+            write_table(path, table, {"costs": json.dumps(costs)})
 
 
 def _read(path: Path) -> Cell:

@@ -75,7 +75,7 @@ def problems(file: Path, track: Track, posts: pd.DataFrame, score_column: str = 
     """Everything that would have the file refused, a line each naming the row; empty for a good one."""
     try:
         ids, scores = _read(file, track, score_column)
-    except (ValueError, OSError, UnicodeDecodeError) as error:
+    except (ValueError, OSError, csv.Error) as error:
         return [f"{file}: {error}"]
     found = []
     prefix = "post" if track == "image" else ""
@@ -145,14 +145,17 @@ def _read(file: Path, track: Track, score_column: str) -> tuple[list[str], np.nd
         if content["version"] != VERSION:
             raise ValueError(f"version must be {VERSION!r}, found {content['version']!r}")
         declared = content["external_data"]
-        if not isinstance(declared, dict) or declared.get("used") not in ("true", "false") or "details" not in declared:
-            raise ValueError('external_data must be {"used": "true" or "false", "details": ...}')
+        known = isinstance(declared, dict) and declared.get("used") in ("true", "false")
+        if not known or not isinstance(declared.get("details"), str):
+            raise ValueError('external_data must be {"used": "true" or "false", "details": "..."}')
         result = content["result"]
         if not isinstance(result, list):
             raise ValueError("result must be a list")
         for i, row in enumerate(result, 1):
             if not isinstance(row, dict) or not {"post_id", "popularity_score"} <= set(row):
                 raise ValueError(f"row {i} must be an object with post_id and popularity_score")
+            if not isinstance(row["post_id"], str):
+                raise ValueError(f"row {i}: post_id must be a string")
         scores = [r["popularity_score"] for r in result]
         numbers = [s if isinstance(s, (int, float)) and not isinstance(s, bool) else np.nan for s in scores]
         return [r["post_id"] for r in result], np.array(numbers, float)

@@ -1,39 +1,96 @@
-"""Optuna search of a learner's hyperparameters, kept in a journal that goes on where it stopped and may be shared."""
+"""Optuna search of a learner's hyperparameters, kept in a database that goes on where it stopped and may be shared."""
 
 import json
+import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from smp import paths
+from smp.data.store import replacing
 from smp.learners import Learner
+from smp.paths import DataError
+
+if TYPE_CHECKING:
+    import optuna
+
+ATTEMPTS = 5  # to open a database
+HEARTBEAT, GRACE = 15, 60  # seconds: a trial not heard of for so long belongs to a killed process, and is done again
 
 
-def search(journal: Path, name: str, learner: Learner, loss_of: Callable[[Learner], float], trials: int) -> Learner:
+def search(file: Path, name: str, learner: Learner, loss_of: Callable[[Learner], float], trials: int) -> Learner:
     """The learner with the least loss of `trials` finished trials; the first trial is `learner` as it is.
 
-    journal: a file that several processes may work on at once; trials finished earlier count. name: of the study in
-    it, which must change with everything but the learner that `loss_of` depends on.
+    Any number of processes may work on one study; trials finished earlier count. It is kept in the database SMP_STORAGE
+    where that is set, else in `file`, beside which a table and the best values are written. name: of the study, which
+    must change with everything but the learner that `loss_of` depends on. What a trial proposes depends on its number
+    and the trials finished before it, so that a run that was killed and goes on proposes the same.
     """
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
-    journal.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(journal))), study_name=name, load_if_exists=True
-    )
+    study = optuna.create_study(storage=_storage(file), study_name=name, load_if_exists=True, sampler=_by_number())
     if not study.trials:
-        study.enqueue_trial(asdict(learner))
-    # Seeded by what is there, so that processes at work on one study do not all propose the same.
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials), multivariate=True, constant_liar=True)
+        study.enqueue_trial(asdict(learner), skip_if_exists=True)
     finished = optuna.trial.TrialState.COMPLETE
     if len(study.get_trials(states=(finished,))) < trials:
         study.optimize(
             lambda trial: loss_of(learner.suggest(trial)),
             callbacks=[optuna.study.MaxTrialsCallback(trials, states=(finished,))],
         )
-    table = study.trials_dataframe(attrs=("number", "value", "params", "duration"))
-    table.to_csv(journal.with_name(f"{journal.stem}.csv"), index=False)
-    journal.with_name(f"{journal.stem}.json").write_text(json.dumps(study.best_params, indent=1) + "\n")
+    table = study.trials_dataframe(attrs=("number", "state", "value", "params", "duration"))
+    with replacing(file.with_suffix(".csv")) as aside:
+        table.to_csv(aside, index=False)
+    with replacing(file.with_suffix(".json")) as aside:
+        aside.write_text(json.dumps(study.best_params, indent=1) + "\n")
     return learner.suggest(optuna.trial.FixedTrial(study.best_params))
+
+
+def _storage(file: Path) -> "optuna.storages.RDBStorage":
+    """The shared database, or a SQLite file: both keep their word when a process is killed while it writes."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    from sqlalchemy.exc import SQLAlchemyError
+
+    url = paths.storage() or f"sqlite:///{file}"
+    patience = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {}  # seconds, for another's writing
+    for attempt in range(ATTEMPTS):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", category=ExperimentalWarning)  # heartbeats
+                return RDBStorage(
+                    url, engine_kwargs=patience, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+                )  # fmt: skip
+        except (SQLAlchemyError, ImportError) as error:  # another process may be making the tables just now
+            failed = error
+            time.sleep(0.2 * attempt)
+    where = "SMP_STORAGE" if paths.storage() else file  # the address may hold a password
+    reason = str(failed).split("\n")[0]
+    raise DataError(f"{where}: no database to keep the study in ({reason}); mend its address or unset SMP_STORAGE")
+
+
+def _by_number() -> "optuna.samplers.BaseSampler":
+    """TPE whose draws are seeded by the number of the trial, so that no two processes draw the same."""
+    import optuna
+
+    class ByNumber(optuna.samplers.BaseSampler):
+        def before_trial(self, study, trial):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+                self.tpe = optuna.samplers.TPESampler(seed=trial.number, multivariate=True, constant_liar=True)
+            self.tpe.before_trial(study, trial)
+
+        def infer_relative_search_space(self, study, trial):
+            return self.tpe.infer_relative_search_space(study, trial)
+
+        def sample_relative(self, study, trial, search_space):
+            return self.tpe.sample_relative(study, trial, search_space)
+
+        def sample_independent(self, study, trial, param_name, param_distribution):
+            return self.tpe.sample_independent(study, trial, param_name, param_distribution)
+
+    return ByNumber()

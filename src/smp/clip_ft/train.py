@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 
 import numpy as np
@@ -147,7 +148,11 @@ def _resume(
 ) -> tuple[Tensor, int]:
     if not file.exists():
         return torch.zeros(0, 3, dtype=torch.float64), 0
-    state = torch.load(file, map_location=device(), weights_only=True)
+    try:
+        state = torch.load(file, map_location=device(), weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:  # not whole, or not ours: it holds more than weights
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{file}: no checkpoint of this project ({reason}); delete it to train again") from error
     if state["config"] != _card(step, config):
         raise DataError(f"{file}: made with another config; delete it to train again")
     step.load_state_dict(state["learned"], strict=False)

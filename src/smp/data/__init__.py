@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from smp import paths
-from smp.data.store import read_note, read_table, write_table
-from smp.paths import Track
+from smp.data.locks import locked
+from smp.data.store import read_note, read_table, write_table, writing
+from smp.paths import DataError, Track
 
-DEMO_POSTS = 10_000
 _NOT_METADATA = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
 
 
@@ -25,12 +25,24 @@ def source_hash(*files: str | Path) -> str:
 
 
 def ensure_data(track: Track) -> Path:
-    """The track's data folder; generates the demo data, and says so, where no official files are found."""
-    if paths.is_demo(track) and not paths.data(track).is_dir():
-        from smp.data import demo
+    """The track's data folder; generates the demo data, and says so, where no official files are found.
 
-        print(f"No official files in {paths.official(track)}: GENERATING DEMO data.", file=sys.stderr)
-        demo.generate(paths.demo_data(), posts=DEMO_POSTS)
+    Raises DataError where demo data of another size than SMP_DEMO_POSTS are there.
+    """
+    if not paths.is_demo(track):
+        return paths.data(track)
+    with locked(paths.lock(track, "demo_data")):
+        folder, posts = paths.demo_data(), paths.demo_posts()
+        if not folder.is_dir():
+            from smp.data import demo
+
+            print(f"No official files in {paths.official(track)}: GENERATING DEMO data.", file=sys.stderr)
+            with writing(folder):
+                demo.generate(folder, posts=posts)
+        found = json.loads((folder / "ceiling.json").read_text())["posts"]
+        if found != posts:
+            remedy = f"set SMP_DEMO_POSTS={found}, point SMP_OUTPUT at another folder or delete {folder.parent}"
+            raise DataError(f"{folder}: holds {found} demo posts, not {posts}; {remedy}")
     return paths.data(track)
 
 

@@ -18,6 +18,8 @@ from smp.paths import DataError
 SITE = "https://smp-challenge.com (SMPD-Image download)"
 AGAIN = f"unpack the official download again, from {SITE}"
 SPLITS = ("train", "test")
+LABELS = (0.0, 64.0)  # log2 of a count: what lies outside is no label
+COUNTS = (0.0, 1e12)  # what lies outside is no count of anything
 
 # What each metadata file must hold, by its official keys.
 KEYS = {
@@ -329,9 +331,11 @@ def _labels(path: Path, rows: int) -> pa.Array:
     if len(lines) != rows:
         raise DataError(f"{path}: {len(lines):,} labels for {rows:,} train posts; {AGAIN}")
     labels = pd.to_numeric(pd.Series(lines, dtype="str"), errors="coerce").to_numpy(dtype="float64")
-    if not np.isfinite(labels).all():
-        row = int(np.argmin(np.isfinite(labels)))
+    if (row := _first(~np.isfinite(labels))) is not None:
         raise DataError(f"{path}: row {row + 1}: label {_short(lines[row])} is not a finite number; {AGAIN}")
+    low, high = LABELS
+    if (row := _first((labels < low) | (labels > high))) is not None:
+        raise DataError(f"{path}: row {row + 1}: label {_short(lines[row])} is outside {low:g}..{high:g}; {AGAIN}")
     return pa.array(labels)
 
 
@@ -406,6 +410,7 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
 
     def number(key: str) -> np.ndarray:
         values = _numbers(text(key))
+        values = np.where((values >= COUNTS[0]) & (values <= COUNTS[1]), values, np.nan)
         missing(key, np.isnan(values))
         return values
 
@@ -422,6 +427,7 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
         split, number_in_file = _place(raw, row)
         value = _short(raw["Postdate"][row].as_py())
         raise DataError(f"{files[split]['place']}: row {number_in_file}: Postdate {value} is no date; {AGAIN}")
+    quirks["Postdate in the future"] += _count(time > np.datetime64("now"))
 
     pathalias = pc.if_else(pc.equal(text("Pathalias"), "None"), "", text("Pathalias"))
     quirks["Pathalias None"] += _count(pc.equal(pathalias, ""))
@@ -430,7 +436,9 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
     tags = _split_words(text("Alltags"))
     quirks["tags empty"] += _count(pc.equal(pc.list_value_length(tags), 0))
 
-    accuracy = np.nan_to_num(_numbers(text("Geoaccuracy"))).clip(0, 16).astype("int8")
+    accuracy = np.nan_to_num(_numbers(text("Geoaccuracy")))
+    quirks["Geoaccuracy outside 0..16"] += _count((accuracy < 0) | (accuracy > 16))
+    accuracy = accuracy.clip(0, 16).astype("int8")
     quirks["Geoaccuracy 0"] += _count(accuracy == 0)
     latitude, longitude = _numbers(text("Latitude")), _numbers(text("Longitude"))
     absent = ~((np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)) | (accuracy == 0)

@@ -1,5 +1,6 @@
 """Picture files of unknown quality: header sizes, a decoder that never raises, and a census of a whole data set."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,26 @@ def leaves_folder(paths: pa.Array) -> pa.Array:
     return pc.match_substring_regex(paths, r"^$|^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00")
 
 
+def check_inside(folder: Path, image_paths: Sequence[str]) -> None:
+    """Raises DataError where a link leads one of the paths below `folder` out of it; `folder` itself may be a link."""
+    root = folder.resolve()
+    for parent in {os.path.dirname(path) for path in image_paths}:
+        _resolve(root, parent)
+    with ThreadPoolExecutor(16) as pool:
+        is_link = pool.map(lambda path: os.path.islink(root / path), image_paths, chunksize=1024)
+        for path, linked in zip(image_paths, is_link):
+            if linked:
+                _resolve(root, path)
+
+
+def _resolve(root: Path, image_path: str) -> Path:
+    """The file itself, behind all links. Raises DataError where it lies outside `root`."""
+    path = Path(os.path.realpath(root / image_path))  # Path.resolve raises RuntimeError on a loop of links
+    if not path.is_relative_to(root):
+        raise DataError(f"{root / image_path}: leads out of the data folder; move the pictures into it")
+    return path
+
+
 def _open(path: Path) -> Image.Image:
     try:
         picture = Image.open(path, formats=FORMATS)
@@ -92,11 +113,9 @@ def _open(path: Path) -> Image.Image:
 
 def _row(root: Path, image_path: str) -> tuple:
     try:
-        path = (root / image_path).resolve()
-        if not path.is_relative_to(root):
-            raise DataError(f"{root / image_path}: leads out of the data folder; move the pictures into it")
+        path = _resolve(root, image_path)
         size = path.stat().st_size
-    except (OSError, ValueError, RuntimeError):  # the last two: a NUL in the name, a loop of links
+    except (OSError, ValueError):  # the latter: a NUL in the name
         return np.nan, np.nan, None, np.nan, "missing"
     try:
         return *header(path), size, "ok"

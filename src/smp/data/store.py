@@ -1,8 +1,10 @@
 """Tables and embeddings on disk: written aside and renamed, keyed by post id, never pickled."""
 
+import glob
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +16,70 @@ from smp.paths import DataError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling of `path` to write to; it takes the name only when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def writing(path: Path) -> Iterator[None]:
+    """Whatever the block fails to write becomes a DataError that names `path`: a full disk, a read-only folder."""
     try:
-        yield aside
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        if not _is_refusal(error, path):
+            raise
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise DataError(
+            f"{path}: cannot be written ({reason}); make room there, or the folder writable, and run the same command "
+            "again: what is finished is kept"
+        ) from error
+
+
+def _is_refusal(error: Exception, path: Path) -> bool:
+    """Whether writing failed for want of room or right; libraries in C++ report a full disk as any error they like."""
+    if isinstance(error, OSError):
+        return error.filename is None or path.is_relative_to(error.filename) or (
+            Path(error.filename).is_relative_to(path.parent)
+        )  # fmt: skip
+    return not isinstance(error, DataError) and path.parent.is_dir() and shutil.disk_usage(path.parent).free < 2**16
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling of `path` to write to; it takes the name only when the block ends well.
+
+    What a killed process of this machine left of the same file is removed. Raises DataError when the system refuses to
+    write.
+    """
+    host = os.uname().nodename
+    aside = path.with_name(f".{path.name}.{host}.{os.getpid()}.partial")
+    with writing(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(host)}.*.partial"):
+                if not _is_running(int(left.name.split(".")[-2])):
+                    left.unlink(missing_ok=True)
+            yield aside
+            os.replace(aside, path)
+        finally:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
+def new_array(path: Path, shape: tuple[int, ...], dtype: type = np.float16) -> np.memmap:
+    """A new `.npy` file as a writable memory map, its room claimed at once.
+
+    On a full disk this raises OSError, where writing to a file with holes would kill the process.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+    return array
 
 
 def _is_list(dtype: object) -> bool:
@@ -76,7 +133,12 @@ def read_embeddings(folder: Path, name: str) -> tuple[pd.Index, np.ndarray]:
     keys, values = folder / f"{name}.ids.parquet", folder / f"{name}.npy"
     if not (keys.exists() and values.exists()):
         raise DataError(f"{values}: no such embeddings; run the experiment that makes them")
-    ids, array = read_table(keys).index, np.load(values, mmap_mode="r", allow_pickle=False)
+    ids = read_table(keys).index
+    try:
+        array = np.load(values, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{values}: not a readable array ({reason}); delete it and run again") from error
     if len(ids) != len(array):
         raise DataError(f"{values}: {len(array)} rows for {len(ids)} ids; delete both and run again")
     return ids, array

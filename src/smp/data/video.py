@@ -14,6 +14,8 @@ from smp.paths import DataError
 SITE = "https://smp-challenge.com (SMPD-Video download)"
 AGAIN = f"get the official file again, from {SITE}"
 SPLITS = ("train", "test")
+LABELS = (0.0, 64.0)  # the logarithm of a count: what lies outside is no label
+LARGEST = 1e15  # more is no count and no size of anything
 COUNTS = tuple(f"user_{what}_count" for what in ("following", "follower", "likes", "video", "digg", "heart", "friend"))
 SIZES = ("video_height", "video_width", "video_duration", "music_duration")
 POSTS = (
@@ -68,10 +70,14 @@ def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, qu
     quirks["conflicting user rows dropped (first kept)"] += int(users.drop_duplicates()["uid"].duplicated().sum())
     users = users.drop_duplicates("uid")
     for key in COUNTS:
-        overflown = users[key] < 0  # wrapped at 2^31
+        overflown = users[key].between(-(2.0**31), -1)  # wrapped at 2^31
         quirks["user counts repaired by +2^32"] += int(overflown.sum())
-        users[key] += overflown * 2.0**32
+        users[key] = _plausible(users[key] + overflown * 2.0**32)
+        quirks[f"{key} missing"] += int(users[key].isna().sum())
     videos = _table(files["videos", split], KEYS["videos"], quirks)
+    for key in SIZES:
+        videos[key] = _plausible(_numbers(videos[key]))
+        quirks[f"{key} missing"] += int(videos[key].isna().sum())
     quirks["duplicate video rows dropped"] += int(videos["pid"].duplicated().sum())
     videos = videos.drop_duplicates("pid")
     quirks["posts without user row"] += int((~posts["uid"].isin(users["uid"])).sum())
@@ -80,6 +86,7 @@ def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, qu
     posts["time"] = pd.to_datetime(posts["post_time"].astype("str"), format="ISO8601", errors="coerce", utc=True)
     if (row := _first(posts["time"].isna())) is not None:
         raise DataError(f"{path}: line {row + 1}: post_time {posts['post_time'][row]!r:.40} is no date; {AGAIN}")
+    quirks["post_time in the future"] += int((posts["time"] > pd.Timestamp.now("UTC")).sum())
     paths = posts["video_path"].fillna("").astype("str")
     if (row := _first((paths != "") & np.asarray(leaves_folder(pa.array(paths))))) is not None:
         raise DataError(f"{path}: line {row + 1}: video_path {paths[row]!r:.80} is no path inside {folder}; {AGAIN}")
@@ -133,9 +140,10 @@ def _labels(files: dict[tuple[str, str], Path], posts: pd.DataFrame) -> np.ndarr
         name = files["posts", "train"].name
         raise DataError(f"{path}: line {row + 1}: label for post {labels['pid'][row]}, which {name} lacks; {AGAIN}")
     values = _numbers(labels["popularity"])
-    if (row := _first(~(np.isfinite(values) & (values > 0)))) is not None:
+    low, high = LABELS
+    if (row := _first(~((values > low) & (values <= high)))) is not None:
         value = f"{labels['popularity'][row]!r:.40}"
-        raise DataError(f"{path}: line {row + 1}: label {value} is not a finite number above 0; {AGAIN}")
+        raise DataError(f"{path}: line {row + 1}: label {value} is not a number above {low:g} up to {high:g}; {AGAIN}")
     found = labels["pid"].pipe(pd.Index).get_indexer(posts["pid"])
     if (row := _first(found < 0)) is not None:
         raise DataError(
@@ -170,7 +178,7 @@ def _posts(table: pd.DataFrame, quirks: Counter) -> pd.DataFrame:
             "post_text_language": table["post_text_language"],
             "video_path": table["video_path"].fillna("").astype("str"),
             **{key: table[key].astype("float64") for key in COUNTS},
-            **{key: _numbers(table[key]).astype("float32") for key in SIZES},
+            **{key: table[key].astype("float32") for key in SIZES},
             "video_ratio": table["video_ratio"],
             "video_format": table["video_format"],
             "music_title": table["music_title"].fillna("").astype("str"),
@@ -198,6 +206,10 @@ def _split(value: str | list | None) -> list[str]:
 
 def _numbers(values: pd.Series) -> pd.Series:
     return pd.to_numeric(values, errors="coerce").astype("float64")
+
+
+def _plausible(values: pd.Series) -> pd.Series:
+    return values.where(values.between(0, LARGEST))
 
 
 def _first(mask) -> int | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import NamedTuple
 
 import open_clip
@@ -55,9 +56,13 @@ def load_clip(model: str, pretrained: str = "") -> Clip:
         settings = {
             "pretrained": str(file),
             "force_quick_gelu": tag.get("quick_gelu", False),  # the activation the weights were trained with
-            "force_preprocess_cfg": {k: tag[k] for k in PREPROCESS if k in tag},
+            **{f"image_{k}": tag[k] for k in PREPROCESS if k in tag},
         }
-    net, _, transform = open_clip.create_model_and_transforms(model, **settings)
+    try:
+        net, _, transform = open_clip.create_model_and_transforms(model, **settings)
+    except (UnpicklingError, RuntimeError, EOFError) as error:  # not whole, of another model, or more than weights
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{file}: not weights of {model} ({reason}); get them again") from error
     return Clip(net.eval(), transform, open_clip.get_tokenizer(model), f"{source} {source_hash(file)}")
 
 

@@ -7,6 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smp.data.pictures import check_inside
+
 Description = Literal["title", "tags", "title+tags"]
 
 
@@ -19,5 +21,9 @@ def descriptions(posts: pd.DataFrame, which: Description = "title+tags") -> list
 
 
 def picture_paths(posts: pd.DataFrame, folder: Path) -> list[str]:
-    """(n,) paths of the pictures below the track's data folder, whether or not they exist."""
+    """(n,) paths of the pictures below the track's data folder, whether or not they exist.
+
+    Raises DataError for one that a link leads out of it.
+    """
+    check_inside(folder, posts["image_path"].tolist())
     return [f"{folder}/{path}" for path in posts["image_path"]]

@@ -10,7 +10,7 @@ import pandas as pd
 import torch.distributed as dist
 from tqdm import tqdm
 
-from smp.data.store import read_note, replacing, write_embeddings
+from smp.data.store import new_array, read_note, replacing, write_embeddings
 
 
 class Ragged(NamedTuple):
@@ -118,7 +118,7 @@ def _join(folder: Path, name: str, ids: pd.Index, files: list[Path], key: str) -
             rows.append(int(lengths[-1].sum()) if lengths else len(shard[name]))
             width = width or shard[name].shape[1]
     whole = files[0].with_name("whole.npy")
-    array = np.lib.format.open_memmap(whole, mode="w+", dtype=np.float16, shape=(sum(rows), width))
+    array = new_array(whole, (sum(rows), width))
     at = 0
     for file, n in zip(files, rows):
         with np.load(file, allow_pickle=False) as shard:

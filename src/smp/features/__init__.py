@@ -17,6 +17,7 @@ import pandas as pd
 
 from smp import paths
 from smp.data import fingerprint, source_hash
+from smp.data.locks import locked
 from smp.data.store import read_embeddings, read_note, read_table, write_embeddings, write_table
 from smp.matrix import FeatureMatrix
 from smp.paths import DataError, Track
@@ -94,14 +95,15 @@ def make(track: Track, name: str, posts: pd.DataFrame) -> None:
     """Compute a family of FAMILIES and cache it, unless the cache is fresh."""
     folder, fresh = paths.features(track), key(track, name)
     table, keys = folder / f"{name}.parquet", folder / f"{name}.ids.parquet"
-    if fresh in (read_note(table).get("key"), read_note(keys).get("key")):
-        return
-    started = time.perf_counter()
-    made = build(track, name, posts)
-    if isinstance(made, pd.DataFrame):
-        write_table(table, made, {"key": fresh})
-    else:
-        write_embeddings(folder, name, posts.index, made, {"key": fresh})
+    with locked(paths.lock(track, f"features-{name}")):  # another process may be making it
+        if fresh in (read_note(table).get("key"), read_note(keys).get("key")):
+            return
+        started = time.perf_counter()
+        made = build(track, name, posts)
+        if isinstance(made, pd.DataFrame):
+            write_table(table, made, {"key": fresh})
+        else:
+            write_embeddings(folder, name, posts.index, made, {"key": fresh})
     print(f"features {track}/{name}: {made.shape[1]} columns in {time.perf_counter() - started:.1f} s", file=sys.stderr)
 
 

@@ -105,6 +105,9 @@ def _factors(document: np.ndarray, tags: Tags, n: int, dims: int) -> np.ndarray:
     out = np.zeros((n, dims), np.float16)
     if counts.nnz:
         weights = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
-        found = TruncatedSVD(min(dims, weights.shape[1]), random_state=SEED).fit_transform(weights)
+        if weights.shape[1] == 1:  # too little for scikit-learn's SVD, and its own factor
+            found = weights.toarray()
+        else:
+            found = TruncatedSVD(min(dims, weights.shape[1]), random_state=SEED).fit_transform(weights)
         out[:, : found.shape[1]] = found
     return out

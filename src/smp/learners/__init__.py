@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from smp.learners.catboost import CatBoost
+from smp.learners.dask_lgbm import DaskLightGBM
 from smp.learners.lgbm import LightGBM
 from smp.learners.linear import Linear
 from smp.learners.mlp import MLP
@@ -31,4 +32,4 @@ class Learner(Protocol):
         """This learner with the values a trial proposes (smp.tuning)."""
 
 
-__all__ = ["MLP", "CatBoost", "Fitted", "Learner", "LightGBM", "Linear"]
+__all__ = ["MLP", "CatBoost", "DaskLightGBM", "Fitted", "Learner", "LightGBM", "Linear"]

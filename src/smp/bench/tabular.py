@@ -22,7 +22,6 @@ from smp.learners import CatBoost, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
 from smp.oof import Part, cross_fit, parts_of
-from smp.paths import one_line_errors
 
 FULL = 486_000  # posts of SMPD-Image
 WIDE = 3_600  # columns of the paper's features (eq. 11) with ViT-L/14
@@ -281,10 +280,3 @@ def smpd30k(folder: tyro.conf.Positional[Path], seeds: int = 3) -> None:
             rows.append({"features": family, "learner": name, "rows": int(late.sum()), **flat})
             print(rows[-1], flush=True)
     print(pd.DataFrame(rows).to_string(index=False))
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        tyro.extras.subcommand_cli_from_dict(
-            {"tabular": tabular, "representations": representations, "smpd30k": smpd30k}, description=__doc__
-        )

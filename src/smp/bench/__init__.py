@@ -1,0 +1,1 @@
+"""Measurements: `python -m smp.bench --help` lists them."""

@@ -1,0 +1,13 @@
+"""`python -m smp.bench full | tabular | representations | smpd30k | readme`."""
+
+import tyro
+
+from smp.bench.full import full, readme
+from smp.bench.tabular import representations, smpd30k, tabular
+from smp.paths import one_line_errors
+
+COMMANDS = {"full": full, "tabular": tabular, "representations": representations, "smpd30k": smpd30k, "readme": readme}
+
+if __name__ == "__main__":
+    with one_line_errors():
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, description="Time and memory at full size.")

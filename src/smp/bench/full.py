@@ -1,0 +1,141 @@
+"""The whole image track at SMPD's size and at a tenth of it: time and peak memory of every stage."""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smp import features, paths, submission
+from smp.bench.tabular import FULL, measured
+from smp.data import demo, load_posts
+from smp.data.store import new_array, replacing, write_embeddings
+from smp.learners import CatBoost, Learner, LightGBM
+from smp.matrix import FeatureMatrix
+from smp.paths import ROOT, DataError
+from smp.report.readme import replace_block
+from smp.runner import Experiment, run_cv
+from smp.stacking import Fusion, run_fusion
+
+WIDTH, COMPONENTS = 7 * 512, 7 * 32  # of CLIP_FT (eq. 11) with ViT-B/32, and of its principal components
+ROUNDS = 20  # of every booster: what is measured is the way there, not the score
+PLAIN = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags", "text_words")
+
+
+@dataclass(frozen=True)
+class Trees(Experiment):
+    learner: Learner = LightGBM(objective="huber", rounds=ROUNDS, feature_fraction=0.4)
+    features: tuple[str, ...] = (*PLAIN, "clip_ft_pca")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Ordered(Trees):
+    learner: Learner = CatBoost(rounds=ROUNDS)
+
+
+@dataclass(frozen=True)
+class Both(Fusion):
+    parents: tuple[str, ...] = ("exp910_lgbm", "exp911_catboost")
+    trials: int = 50
+
+
+def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS) -> None:
+    """Generated posts without pictures, from official files to a checked submission, through the real runner.
+
+    Random float16 embeddings of the real widths stand in for CLIP_FT's. Every stage runs in a process of its own, on
+    `posts` and on a tenth of them. Writes output/bench/full.csv, of which `python -m smp.bench readme` makes the
+    README's table; needs 8 GB of disk below output/ while it runs.
+
+    Args:
+        posts: generated posts, train and test together.
+        width: columns of the embedding.
+        components: columns of its principal components.
+    """
+    home = paths.output("image") / "bench"
+    home.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, dict] = {}
+    for n in (posts // 10, posts):
+        with tempfile.TemporaryDirectory(dir=home) as folder:
+            paths.use(Path(folder))
+            for name, function, *arguments in stages(n, width, components):
+                cost = measured(function, *arguments)
+                row = rows.setdefault(name, {"stage": name})
+                row |= {f"seconds, {n:,} posts": cost["seconds"], f"peak GB, {n:,} posts": cost["peak_gb"]}
+                print(f"{n:,} posts, {name}: {cost['seconds']} s, {cost['peak_gb']} GB", flush=True)
+    table = pd.DataFrame(rows.values())
+    small, large = (f"seconds, {n:,} posts" for n in (posts // 10, posts))
+    peak = f"peak GB, {posts:,} posts"
+    total = {"stage": "all", small: table[small].sum(), large: table[large].sum(), peak: table[peak].max()}
+    table = pd.concat([table, pd.DataFrame([total])], ignore_index=True)
+    table["growth"] = table[large] / table[small]
+    with replacing(home / "full.csv") as aside:
+        table[["stage", small, large, "growth", peak]].round(2).to_csv(aside, index=False)
+    print(table.round(2).to_string(index=False))
+
+
+def readme() -> None:
+    """Rewrite the README's table of time and memory from what `full` measured."""
+    path = paths.output("image") / "bench" / "full.csv"
+    if not path.exists():
+        raise DataError(f"{path}: nothing measured yet; run python -m smp.bench full")
+    table = pd.read_csv(path)
+    lines = ["| " + " | ".join(table) + " |", "| --- " + "| ---: " * (table.shape[1] - 1) + "|"]
+    for row in table.itertuples(index=False):
+        cells = ["" if pd.isna(v) else f"{v:,.1f}" if isinstance(v, float) else v for v in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    replace_block(ROOT / "README.md", "bench", "\n".join(lines))
+
+
+def stages(n: int, width: int, components: int) -> list[tuple[str, Callable, ...]]:
+    """(name, function, its arguments) of every stage, in order; they meet through files."""
+    return [
+        ("generate official files", demo.generate, paths.official("image").parent, n, False),
+        ("load official files", load_posts, "image"),
+        *((f"features {name}", make, name) for name in PLAIN),
+        (f"store {width:,} + {components} float16 columns", embed, width, components),
+        (f"LightGBM, {ROUNDS} rounds, 6 fits", experiment, run_cv, "exp910_lgbm", Trees),
+        (f"CatBoost, {ROUNDS} rounds, 6 fits", experiment, run_cv, "exp911_catboost", Ordered),
+        ("fusion", experiment, run_fusion, "exp920_fusion", Both),
+        ("submission, written and checked", submit),
+        (f"LightGBM, 10 rounds, one fit on {width:,} columns", fit_wide),
+    ]
+
+
+def make(name: str) -> None:
+    features.make("image", name, load_posts("image"))
+
+
+def embed(width: int, components: int) -> None:
+    """Random `clip_ft` (n, width), written a slice at a time, and `clip_ft_pca` (n, components)."""
+    ids, folder, rng = load_posts("image").index, paths.features("image"), np.random.default_rng(0)
+    for name, columns in (("clip_ft", width), ("clip_ft_pca", components)):
+        array = new_array(paths.output("image") / "random.npy", (len(ids), columns))
+        for start in range(0, len(ids), 10_000):
+            part = array[start : start + 10_000]
+            part[:] = rng.standard_normal(part.shape, np.float32)
+        write_embeddings(folder, name, ids, array, {"key": "random"})
+
+
+def experiment(run: Callable, name: str, config: type) -> None:
+    """Run an experiment that has no script of its own."""
+    sys.argv = [name]
+    run(f"{name}/train.py", config, "image")
+
+
+def submit() -> None:
+    for file in submission.write("exp920_fusion", "image"):
+        submission.check(file, "image")
+
+
+def fit_wide() -> None:
+    """From the memory map: what counts is that no wide copy is made."""
+    posts = load_posts("image")
+    X: FeatureMatrix = features.load("image", ["clip_ft"], posts)
+    train = np.flatnonzero(posts["label"].notna())
+    fitted = LightGBM(rounds=10).fit(X.take(train), posts["label"].to_numpy()[train])
+    fitted.predict(X.take(slice(0, 1000)))

@@ -1,0 +1,18 @@
+"""LightGBM, a small one, with features made from labels. Parents: none."""
+
+from dataclasses import dataclass
+
+from smp.learners import LightGBM
+from smp.runner import Experiment, run_cv
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = ("post_stats", "time_place", "picture_stats")
+    label_features: tuple[str, ...] = ("target_encoding",)
+    learner: LightGBM = LightGBM(rounds=60)
+    seeds: tuple[int, ...] = (0, 1)
+
+
+if __name__ == "__main__":
+    run_cv(__file__, Config, track="image")

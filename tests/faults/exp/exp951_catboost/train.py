@@ -1,0 +1,17 @@
+"""CatBoost, a small one. Parents: none."""
+
+from dataclasses import dataclass
+
+from smp.learners import CatBoost
+from smp.runner import Experiment, run_cv
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = ("post_stats",)
+    learner: CatBoost = CatBoost(rounds=60, depth=4)
+    seeds: tuple[int, ...] = (0,)
+
+
+if __name__ == "__main__":
+    run_cv(__file__, Config, track="image")

@@ -1,0 +1,78 @@
+"""Posts as poor as posts can be still become features of every family, and predictions that are numbers."""
+
+import runpy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smp import features
+from smp.data import load_posts
+from smp.folds import label_blocks
+from smp.learners import CatBoost, LightGBM
+
+cases = runpy.run_path(str(Path(__file__).with_name("test_corruptions.py")))  # its changes of official files
+every, both, put, rows = (cases[name] for name in ("every", "both", "put", "rows"))
+change = {name.removeprefix("image: "): case[0] for name, case in cases["HANDLED"].items()}
+
+
+def no_user_data(folder: Path) -> None:
+    for split in ("train", "test"):
+        rows("user", lambda t: t | {k: dict.fromkeys(t[k]) for k in t if k not in ("Uid", "Pid")}, split)(folder)
+
+
+DEGENERATE = {
+    "one user": change["one user"],
+    "one class": change["one class"],
+    "class with one post, and one only in the test": both(
+        change["class with one post"], change["class only in the test"]
+    ),
+    "no words": both(change["no title anywhere"], change["no tag anywhere"]),
+    "one word": both(every("text", "Title", "a"), every("text", "Alltags", "a")),
+    "words of no alphabet": both(every("text", "Title", "👩‍👩‍👧"), every("text", "Alltags", "\u202e !!! ...")),
+    "no place": both(every("place", "Latitude", ""), every("place", "Geoaccuracy", "0")),
+    "one place": both(*(every("place", k, v) for k, v in (("Latitude", 1), ("Longitude", 1), ("Geoaccuracy", 16)))),
+    "no user data": no_user_data,
+    "huge texts, numbers and dates": both(
+        change["title of 100,000 characters"],
+        change["10,000 tags"],
+        put("user", 1, "photo_count", 1e300),
+        put("place", 1, "Postdate", "4070908800"),
+    ),
+    "no external counters": lambda folder: shutil.rmtree(folder / "smpd_image" / "external"),
+}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound") / "input"
+    cases["sound"](folder)
+    return folder
+
+
+WORDS = {"text_words", "text_characters", "text_descriptions", "title_tags", "tags_post", "tags_user", "retrieval"}
+SLOW = {"minilm"}  # the sentence encoder takes any text
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_every_family_and_learner_survives(good, tmp_path, monkeypatch, name):
+    folder = Path(shutil.copytree(good, tmp_path / "input"))
+    DEGENERATE[name](folder)
+    monkeypatch.setenv("SMP_INPUT", str(folder))
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "output"))
+    load_posts.cache_clear()
+    posts = load_posts("image")
+    load_posts.cache_clear()
+    left_out = SLOW | (set() if "word" in name or "text" in name else WORDS)
+    plain, labelled = (
+        [f for f in names if f not in left_out] for names in (features.FAMILIES["image"], features.LABEL_FAMILIES)
+    )
+    X, y = features.load("image", plain, posts), posts["label"].to_numpy()
+    labelled = features.from_labels("image", labelled, posts, y, label_blocks(posts), 0)
+    matrix = X.join(labelled)
+    assert not np.isinf(matrix.dense()).any()
+    train = np.isfinite(y)
+    for learner in (LightGBM(rounds=5), CatBoost(rounds=5)):
+        pred = learner.fit(matrix.take(train), y[train]).predict(matrix.take(~train))
+        assert np.isfinite(pred).all() and len(pred) == (~train).sum()

@@ -1,0 +1,35 @@
+"""The bench of the whole track runs every stage on both sizes, and the README's table is made of what it measured."""
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+
+from smp.bench import full
+
+
+def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
+    for name in ("input", "output", "submissions"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
+    monkeypatch.setenv("SMP_PROFILE", "small")
+    sizes = ["--posts", "2000", "--width", "28", "--components", "14"]
+    done = subprocess.run(
+        [sys.executable, "-m", "smp.bench", "full", *sizes], env=dict(os.environ), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": valid, ") == 4, "both submission files of either size"
+    folder = tmp_path / "output" / "demo" / "bench"
+    assert [p.name for p in folder.iterdir()] == ["full.csv"], "the generated data are gone"
+    table = pd.read_csv(folder / "full.csv").set_index("stage")
+    assert (table.filter(like="seconds") > 0).all(axis=None) and table["peak GB, 2,000 posts"].max() < 4
+    stages = table.drop(index="all")
+    assert abs(stages["seconds, 2,000 posts"].sum() - table.loc["all", "seconds, 2,000 posts"]) < 0.1
+
+    monkeypatch.setattr(full, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text("a\n<!-- bench: generated -->\nold\n<!-- /bench -->\nb\n")
+    full.readme()
+    lines = (tmp_path / "README.md").read_text().splitlines()
+    assert lines[2] == "| stage | seconds, 200 posts | seconds, 2,000 posts | growth | peak GB, 2,000 posts |"
+    assert len(lines) == len(table) + 6 and lines[-1] == "b" and "old" not in lines
