@@ -75,8 +75,9 @@ def run_fusion(script: str, config_class: type, track: Track, small: dict | None
     """Entry point of a second-level experiment: combine the parents' predictions and predict the test.
 
     What combines fold k is learnt from the out-of-fold predictions of the other folds, so its cv is not optimistic in
-    the weights; the holdout's is learnt from earlier blocks; and clipped to the labels it learnt from. Reads the parents' oof.parquet and test.parquet; writes
-    the experiment's folder, with `methods.csv`: every method and parent on the same rows.
+    the weights; the holdout's is learnt from earlier blocks. Both are clipped to the labels learnt from. Reads the
+    parents' oof.parquet and test.parquet; writes the experiment's folder, with `methods.csv`: every method and parent
+    on the same rows.
     """
 
     def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
