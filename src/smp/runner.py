@@ -21,10 +21,10 @@ import tyro
 from smp import features, paths
 from smp.data import ceiling, fingerprint, load_posts, source_hash
 from smp.data.store import replacing
-from smp.folds import N_FOLDS, Scheme, label_blocks, load_folds
+from smp.folds import MONTHS, N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
 from smp.matrix import FeatureMatrix
-from smp.metrics import TRACK_METRICS, loss
+from smp.metrics import TRACK_METRICS, loss, mean_and_errors, post_losses
 from smp.oof import Part, cross_fit, finished, parts_of, write_predictions
 from smp.paths import ROOT, DataError, Track, one_line_errors
 from smp.tuning import search
@@ -78,9 +78,10 @@ def run_cv(script: str, config_class: type, track: Track, small: dict | None = N
 def _fitter(run: Run, posts: pd.DataFrame) -> Callable[[Learner, Part, int], np.ndarray]:
     """The function that fits a learner with one seed on one part and predicts the part's other rows."""
     config, y = run.config, posts["label"].to_numpy()
-    X, block = features.load(run.track, config.features, posts), label_blocks(posts)
+    X = features.load(run.track, config.features, posts)
 
     def fit(learner: Learner, part: Part, seed: int) -> np.ndarray:
+        block = label_blocks(posts, part.train if part.month else None)
         matrix = part_matrix(run.track, X, config.label_features, posts, part, block, seed)
         weight = 1 / y[part.train] if config.weight == "inverse_label" else None
         fitted = learner.fit(matrix.take(part.train), y[part.train], weight, seed)
@@ -143,7 +144,7 @@ def run_experiment(
         posts = load_posts(track)
         folds = load_folds(track, posts, run.scheme)
         fit_predict = fit_predict_of(run, posts, folds)
-        predictions = cross_fit(run.folder, posts.index, parts_of(posts, folds), fit_predict)
+        predictions = cross_fit(run.folder, posts.index, parts_of(posts, folds, MONTHS[track]), fit_predict)
         write_predictions(run.folder, folds, predictions)
         metrics = score(track, posts["label"], folds, predictions)
         finish(run, {**metrics, "seconds": round(time.perf_counter() - started, 1)})
@@ -238,8 +239,8 @@ def finish(run: Run, metrics: dict) -> None:
 def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> dict:
     """Every metric of the track, each beside the number of rows it was measured on.
 
-    cv: the whole OOF column; folds: each apart; holdout: the last block, from a model that saw only earlier posts,
-    with the averaged seeds and with each seed alone.
+    cv: the whole OOF column; folds: each apart; months (where there are any): the last ones, each from earlier ones;
+    holdout: the last block, from a model that saw only earlier posts, with the averaged seeds and with each seed alone.
     """
     y = label.loc[folds.index]
 
@@ -253,6 +254,7 @@ def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict
     last = predictions.get("holdout", predictions[f"fold{folds['fold'].max()}"])
     names = list(TRACK_METRICS[track])
     return {
+        **_score_months(track, label, predictions),
         "cv": measure(pd.concat(means.values())),
         "folds": of_fold,
         "fold_mean": {m: float(np.mean([f[m] for f in of_fold])) for m in names},
@@ -260,6 +262,19 @@ def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict
         "holdout": measure(last.mean(axis=1)),
         "holdout_by_seed": [measure(last[s]) for s in last.columns],
     }
+
+
+def _score_months(track: Track, label: pd.Series, predictions: dict[str, pd.DataFrame]) -> dict:
+    """The mean error over the posts of the last months, and over the months, each with its standard error."""
+    means = {k.removeprefix("month"): v.mean(axis=1) for k, v in predictions.items() if k.startswith("month")}
+    if not means:
+        return {}
+    table = pd.concat(means, names=["month"]).reset_index("month")
+    losses = post_losses(track, label.loc[table.index].to_numpy(), table[0].to_numpy())
+    by_month = pd.Series(losses).groupby(table["month"].to_numpy()).mean()
+    error = list(TRACK_METRICS[track])[-1]
+    return {"months": {"rows": len(table), "metric": error, **mean_and_errors(losses, table["month"].to_numpy()),
+                       "by_month": by_month.to_dict()}}  # fmt: skip
 
 
 def write_scores(track: Track) -> pd.DataFrame:
