@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from smp.learners.catboost import CatBoost
+from smp.learners.forest import Forest
+from smp.learners.gaussian import GaussianProcess
 from smp.learners.lgbm import LightGBM
 from smp.learners.mlp import MLP
 
@@ -30,4 +32,4 @@ class Learner(Protocol):
         """This learner with the values a trial proposes (smp.tuning)."""
 
 
-__all__ = ["MLP", "CatBoost", "Fitted", "Learner", "LightGBM"]
+__all__ = ["MLP", "CatBoost", "Fitted", "Forest", "GaussianProcess", "Learner", "LightGBM"]

@@ -1,0 +1,14 @@
+"""Second level of the video track. Parents: exp051-exp053, exp056, exp057. Asks: what do different models reach together?"""
+
+from dataclasses import dataclass
+
+from smp.stacking import Fusion, run_fusion
+
+
+@dataclass(frozen=True)
+class Config(Fusion):
+    parents: tuple[str, ...] = ("exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian")
+
+
+if __name__ == "__main__":
+    run_fusion(__file__, Config, track="video")
