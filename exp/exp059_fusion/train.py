@@ -1,4 +1,4 @@
-"""Second level of the video track. Parents: exp051-exp053, exp056, exp057. Asks: what do different models reach together?"""
+"""Second level of the video track. Parents: exp051-053, exp056-057. Asks: what do different models reach together?"""
 
 from dataclasses import dataclass
 

@@ -31,6 +31,11 @@ def post_losses(track: str, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarra
     return error / y_true if track == "video" else error
 
 
+def error_weight(track: str, y: np.ndarray) -> np.ndarray:
+    """(n,) weight of each label in the median that minimises the track's mean error: 1 / y for videos."""
+    return 1 / y if track == "video" else np.ones(len(y))
+
+
 def mean_and_errors(values: np.ndarray, group: np.ndarray) -> dict[str, float]:
     """Mean of (n,) values, its standard error over the values, and that over the means of the groups (n,).
 

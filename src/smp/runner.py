@@ -23,8 +23,9 @@ from smp.data import ceiling, fingerprint, load_posts, source_hash
 from smp.data.store import replacing
 from smp.folds import MONTHS, N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
+from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
-from smp.metrics import TRACK_METRICS, loss, mean_and_errors, post_losses
+from smp.metrics import TRACK_METRICS, error_weight, loss, mean_and_errors, post_losses
 from smp.oof import Part, cross_fit, finished, parts_of, write_predictions
 from smp.paths import ROOT, DataError, Track, one_line_errors
 from smp.tuning import search
@@ -41,6 +42,7 @@ class Experiment:
     label_features: tuple[str, ...] = ()  # families made from labels, computed inside the fold
     weight: Literal["uniform", "inverse_label"] = "uniform"  # inverse_label turns an L1 loss into MAPE
     seeds: tuple[int, ...] = (0, 1, 2)  # predictions are averaged over seeds
+    median_folds: int = 0  # inner folds whose predictions bend the model to the median that the track's error asks for
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,28 @@ def _fitter(run: Run, posts: pd.DataFrame) -> Callable[[Learner, Part, int], np.
         block = label_blocks(posts, part.train if part.month else None)
         matrix = part_matrix(run.track, X, config.label_features, posts, part, block, seed)
         weight = 1 / y[part.train] if config.weight == "inverse_label" else None
-        fitted = learner.fit(matrix.take(part.train), y[part.train], weight, seed)
+        train, query = matrix.take(part.train), matrix.take(part.query)
+        pred = learner.fit(train, y[part.train], weight, seed).predict(query)
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
-        return fitted.predict(matrix.take(part.query))
+        if not config.median_folds:
+            return pred
+        inner = out_of_fold(learner, train, y[part.train], weight, seed, config.median_folds)
+        return local_median(inner, y[part.train], error_weight(run.track, y[part.train]), pred)
 
     return fit
+
+
+def out_of_fold(
+    learner: Learner, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None, seed: int, folds: int
+) -> np.ndarray:
+    """(n,) predictions of every training row by a model that did not learn from it, over random folds."""
+    from sklearn.model_selection import KFold
+
+    out = np.empty(len(y))
+    for rows, rest in KFold(folds, shuffle=True, random_state=seed).split(y):
+        fitted = learner.fit(X.take(rows), y[rows], None if weight is None else weight[rows], seed)
+        out[rest] = fitted.predict(X.take(rest))
+    return out
 
 
 def part_matrix(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from smp.learners.inputs import UNKNOWN, Inputs
-from smp.learners.medians import local_median
+from smp.learners.medians import WIDTH, local_median
 from smp.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class GaussianProcess:
     steps: int = 40  # of Adam on the scales
     sample: int = 1200  # rows that the scales are learnt on
     learning_rate: float = 0.1
-    width: float = 0.8  # in label units, of the local median
+    width: float = WIDTH  # in label units, of the local median
 
     def suggest(self, trial: "optuna.Trial") -> "GaussianProcess":
         """This learner with the values a trial proposes."""

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+WIDTH = 0.8  # in label units, of the kernel of a local median
+
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(q,) median of values (n,) under each row of weights (q, n) >= 0: the first with half the weight up to it.
@@ -17,7 +19,7 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def local_median(
-    pred: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray, width: float, points: int = 64
+    pred: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray, width: float = WIDTH, points: int = 64
 ) -> np.ndarray:
     """(q,) what to predict instead of `at` (q,): a smooth curve through local weighted medians.
 
