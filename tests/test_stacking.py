@@ -89,6 +89,11 @@ def test_a_fusion_is_nested_and_its_comparison_is_measured_on_the_same_rows(run,
     metrics = json.loads((folder / "metrics.json").read_text())
     assert table.loc["blend", "holdout_mape"] == pytest.approx(metrics["holdout"]["mape"], abs=1e-4)
     assert table.loc["blend", "cv_rows"] == metrics["cv"]["rows"]
+    assert table.loc["blend", "months_mean"] == pytest.approx(metrics["months"]["mean"], abs=1e-4)
+    later = read_table(folder / "months.parquet")
+    of_parents = [read_table(folder.parent / p / "months.parquet")["pred"] for p in Config().parents]
+    first = later["month"] == later["month"].min()
+    np.testing.assert_allclose(later["pred"][first], np.mean([p[first] for p in of_parents], axis=0))
     parent = json.loads((folder.parent / "exp950_a" / "metrics.json").read_text())
     assert table.loc["exp950_a", "cv_mape"] == pytest.approx(parent["cv"]["mape"], abs=1e-4)
 
