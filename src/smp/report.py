@@ -40,14 +40,19 @@ def score_table(scores: pd.DataFrame) -> str:
         if rows["share_of_ceiling"].notna().any():
             columns, names = [*columns, "share_of_ceiling"], [*names, "share of ceiling"]
         columns, names = [*columns, "seconds", "peak_memory_gb"], [*names, "seconds", "peak GB"]
-        lines = ["| " + " | ".join(names) + " |", "| --- " + "| ---: " * (len(names) - 1) + "|"]
-        for row in rows.sort_values("experiment")[columns].itertuples(index=False):
-            lines.append("| " + " | ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in row) + " |")
+        shown = markdown(rows.sort_values("experiment")[columns].set_axis(names, axis=1))
         cv, late = rows["cv_rows"].iloc[0], rows["holdout_rows"].iloc[0]
-        parts.append(
-            f"**{track}, {data} data**: cv on {cv:,} posts, holdout on the last {late:,}.\n\n" + "\n".join(lines)
-        )
+        parts.append(f"**{track}, {data} data**: cv on {cv:,} posts, holdout on the last {late:,}.\n\n{shown}")
     return "\n\n".join(parts)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A Markdown table: the first column to the left, the others to the right."""
+    names = list(table.columns)
+    lines = ["| " + " | ".join(names) + " |", "| --- " + "| ---: " * (len(names) - 1) + "|"]
+    for row in table.itertuples(index=False):
+        lines.append("| " + " | ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in row) + " |")
+    return "\n".join(lines)
 
 
 def replace_block(path: Path, name: str, text: str) -> None:

@@ -39,6 +39,8 @@ class Stage:
 
 CLIPS = "features/image/*, metrics.json"
 LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
+VIDEO = "oof.parquet, months.parquet, test.parquet, metrics.json"
+VIDEO_LEVEL1 = ("exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian")
 STAGES = (
     Stage("exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations"),
     Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
@@ -50,9 +52,20 @@ STAGES = (
     Stage("exp020_fusion", "image", LEVEL1),
     Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
     Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
-    Stage("exp051_lgbm", "video"),
+    *(Stage(name, "video", writes=VIDEO) for name in VIDEO_LEVEL1),
+    Stage("exp059_fusion", "video", VIDEO_LEVEL1, VIDEO),
+    Stage("exp050_mvp", "video", writes=f"steps.csv, {VIDEO}", group="studies"),
+    Stage("exp054_video_ideas", "video", writes="ideas.csv, metrics.json", group="studies"),
+    Stage(
+        "exp058_video_months",
+        "video",
+        ("exp050_mvp", *VIDEO_LEVEL1, "exp059_fusion"),
+        "months.csv, months.md, months.png, metrics.json",
+        "studies",
+    ),
+    Stage("exp055_frames", "video", writes="features/video/video_frames, metrics.json", group="representations"),
 )
-FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from
+FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp059_fusion"}  # what the submission is made from
 
 
 def main(
