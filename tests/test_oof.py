@@ -145,7 +145,5 @@ def test_months_are_predicted_beside_the_folds_and_read_back_by_id(problem, tmp_
         expected = pd.Series(Ridge(1.0).fit(X[earlier], y[earlier]).predict(X[own]), index=posts.index[own])
         np.testing.assert_allclose(rows["exp900_ridge"], expected[rows.index])
     (paths.output("video") / "exp901_ridge" / "months.parquet").unlink()
-    with pytest.raises(
-        DataError, match=r"months\.parquet: no such predictions; make the experiment again with --force"
-    ):
+    with pytest.raises(DataError, match=r"months\.parquet: no such predictions; make the experiment again"):
         load_months("video", ["exp900_ridge", "exp901_ridge"])

@@ -5,8 +5,10 @@ the base on the same posts, with the standard errors of that difference over pos
 where it gains more than one of each; the blend's members are judged by what they add to the blend. Writes ideas.csv.
 """
 
+import hashlib
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -148,22 +150,17 @@ def fit_predict(config: Experiment, idea: Idea, posts: pd.DataFrame, part: Part)
 def make(run: Run) -> dict:
     started, posts, losses, means, rows = time.perf_counter(), load_posts("video"), {}, {}, []
     parts = [p for p in parts_of(posts, load_folds("video", posts), MONTHS["video"]) if p.month]
-    query, month = (
-        np.concatenate([p.query for p in parts]),
-        np.repeat([p.name for p in parts], [len(p.query) for p in parts]),
-    )
-    y = posts["label"].to_numpy()[query]
-    for number, (name, idea) in enumerate(IDEAS.items()):
+    y = posts["label"].to_numpy()[np.concatenate([p.query for p in parts])]
+    month = np.repeat([p.name for p in parts], [len(p.query) for p in parts])
+    for name, idea in IDEAS.items():
         if idea.blend:
             means[name] = np.mean([means[b] for b in idea.blend], axis=0)
         else:
             config = replace(run.config, **idea.change)
             slow = isinstance(config.learner, CatBoost | Forest | GaussianProcess)
             config = replace(config, seeds=config.seeds[:1] if slow else config.seeds)
-            made = cross_fit(
-                run.folder / f"{number:02d} {name.replace('/', ' ')}", posts.index, parts,
-                lambda part, c=config, i=idea: fit_predict(c, i, posts, part),
-            )  # fmt: skip
+            folder = run.folder / hashlib.blake2b(repr((config, idea)).encode(), digest_size=6).hexdigest()
+            made = cross_fit(folder, posts.index, parts, partial(fit_predict, config, idea, posts))
             means[name] = pd.concat([made[p.name].mean(axis=1) for p in parts]).to_numpy()
         losses[name] = post_losses("video", y, means[name])
         step = mean_and_errors(losses[name] - losses[idea.against], month)
