@@ -10,12 +10,13 @@ from scipy.stats import rankdata
 
 from smp.data.store import replacing
 from smp.folds import MONTHS
-from smp.metrics import loss
+from smp.learners.medians import local_median
+from smp.metrics import error_weight, loss
 from smp.oof import Part, load_months, load_oof, parts_of
 from smp.paths import Track
 from smp.runner import Run, run_experiment, score
 
-METHODS = ("mean", "rank_mean", "blend", "linear")
+METHODS = ("mean", "rank_mean", "blend", "linear", "median")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Fusion:
     """What a second-level experiment states."""
 
     parents: tuple[str, ...]  # finished experiments whose out-of-fold predictions are combined
-    method: Literal["mean", "rank_mean", "blend", "linear"] = "blend"  # what the submission is made with
+    method: Literal["mean", "rank_mean", "blend", "linear", "median"] = "blend"  # what the submission is made with
     trials: int = 200  # of the blend's search
     seeds: tuple[int, ...] = (0,)
 
@@ -35,13 +36,16 @@ def combine(
 
     mean: plain. rank_mean: mean of ranks within the query, given back the values of the plain mean, so that outliers of
     one model do not move the order. blend: weights on the simplex found by Optuna for the track's own metrics. linear:
-    non-negative least squares with an intercept, which may stretch the predictions too.
+    non-negative least squares with an intercept, which may stretch the predictions too. median: the mean, bent to the
+    local median that the track's error asks for (smp.learners.medians).
     """
     if method == "mean":
         return query.mean(axis=1)
     if method == "rank_mean":
         ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
         return np.sort(query.mean(axis=1))[rankdata(ranks, method="ordinal") - 1]
+    if method == "median":
+        return local_median(train.mean(axis=1), y, error_weight(track, y), query.mean(axis=1))
     if method == "linear":
         from sklearn.linear_model import LinearRegression
 
