@@ -37,6 +37,8 @@ def score_table(scores: pd.DataFrame) -> str:
         metrics = list(TRACK_METRICS[track])
         columns = ["experiment", *(f"{part}_{m}" for part in ("cv", "holdout") for m in metrics)]
         names = ["experiment", *(f"{part} {m.upper()}" for part in ("cv", "holdout") for m in metrics)]
+        if "months_error" in rows and rows["months_error"].notna().any():
+            columns, names = [*columns, "months_error"], [*names, f"months {metrics[-1].upper()}"]
         if rows["share_of_ceiling"].notna().any():
             columns, names = [*columns, "share_of_ceiling"], [*names, "share of ceiling"]
         columns, names = [*columns, "seconds", "peak_memory_gb"], [*names, "seconds", "peak GB"]

@@ -299,6 +299,7 @@ def _score_months(track: Track, label: pd.Series, predictions: dict[str, pd.Data
 def write_scores(track: Track) -> pd.DataFrame:
     """Rebuild scores.csv from every finished experiment's metrics.json, and return it.
 
+    months_error: mean over the last months, each predicted from earlier ones, of the track's error.
     share_of_ceiling: on demo data, the holdout score as a share of the best the generating model allows (the worst of
     the track's metrics; for errors the ceiling's error divided by ours).
     """
@@ -313,6 +314,8 @@ def write_scores(track: Track) -> pd.DataFrame:
         for part in ("cv", "holdout"):
             for metric in TRACK_METRICS[m["track"]]:
                 row[f"{part}_{metric}"] = round(m[part][metric], 4)
+        if "months" in m:
+            row["months_error"] = round(m["months"]["mean_of_groups"], 4)
         if best:
             shares = [
                 m["holdout"]["src"] / best["holdout"]["src"] if metric == "src"
