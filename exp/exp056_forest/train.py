@@ -8,7 +8,7 @@ from smp.runner import Experiment, run_cv
 
 @dataclass(frozen=True)
 class Config(Experiment):
-    features: tuple[str, ...] = ("video_stats",)
+    features: tuple[str, ...] = ("video_stats", "minilm_content")
     label_features: tuple[str, ...] = ("user_labels",)
     learner: Forest = Forest()
     weight: str = "inverse_label"

@@ -59,7 +59,7 @@ class GaussianProcess:
     """
 
     steps: int = 40  # of Adam on the scales
-    sample: int = 1200  # rows that the scales are learnt on
+    sample: int = 800  # rows that the scales are learnt on
     learning_rate: float = 0.1
     width: float = WIDTH  # in label units, of the local median
 
