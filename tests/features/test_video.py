@@ -42,7 +42,7 @@ def test_tag_dates_count_the_days_on_which_a_suggested_word_occurs(posts):
     expected = [np.mean([len(days[w]) for w in words]) if len(words) else 0 for words in posts["tags"]]
     made = mvp.build(posts)
     np.testing.assert_allclose(made["mvp_avg_tag_popularity"], expected, rtol=1e-5)
-    hour_of_week = posts["time"].dt.dayofweek * 7 + posts["time"].dt.hour
+    hour_of_week = posts["time"].dt.day_of_week * 7 + posts["time"].dt.hour
     np.testing.assert_array_equal(made["mvp_week_hour"].astype(int), hour_of_week)
     np.testing.assert_array_equal(made["mvp_likes"], posts["user_likes_count"].astype(np.float32))
 

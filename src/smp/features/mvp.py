@@ -33,8 +33,8 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
         "music_title": posts["music_title"],
         "hour": time.hour,
         "day": time.day,
-        "weekday": time.dayofweek,
-        "week_hour": time.dayofweek * 7 + time.hour,
+        "weekday": time.day_of_week,
+        "week_hour": time.day_of_week * 7 + time.hour,
         "year_week": week,
         **{c: posts[c] for c in ("post_location", "post_text_language", "video_ratio", "video_format")},
     }
