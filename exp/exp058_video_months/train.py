@@ -7,8 +7,8 @@ paired difference to exp051_lgbm.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -19,11 +19,9 @@ from smp.learners.medians import weighted_median
 from smp.metrics import error_weight, mean_and_errors, post_losses
 from smp.oof import load_months
 from smp.paths import one_line_errors
-from smp.report import markdown
+from smp.present import markdown, save, subplots
 from smp.runner import Run, finish, open_folder, parse_run
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from smp.study import say
 
 BASE = "exp051_lgbm"
 
@@ -63,20 +61,32 @@ def make(run: Run) -> dict:
         aside.write_text(markdown(table) + "\n")
     draw(pd.DataFrame(losses).groupby(month).mean(), run.folder / "months.png")
     print(table.to_string(index=False))
-    return {"seconds": round(time.perf_counter() - started, 1)}
+    fusion = "exp059_fusion"
+    answers = [_beats(fusion, other, losses, month) for other in ("exp050_mvp", BASE)]
+    say(answers)
+    return {"seconds": round(time.perf_counter() - started, 1), "answers": answers}
 
 
-def draw(by_month: pd.DataFrame, path) -> None:
-    figure, axis = plt.subplots(figsize=(9, 4), layout="constrained")
+def _beats(model: str, other: str, losses: dict[str, np.ndarray], month: np.ndarray) -> dict[str, str]:
+    """Whether a model's MAPE is below another's on the same posts by two standard errors over posts and over months."""
+    step = mean_and_errors(losses[model] - losses[other], month)
+    gains = step["mean"] < -2 * step["se_posts"] and step["mean_of_groups"] < -2 * step["se_groups"]
+    numbers = (
+        f"{step['mean']:+.4f} ± {step['se_posts']:.4f} over {len(month):,} posts, ± {step['se_groups']:.4f} over months"
+    )
+    return {"claim": f"{model} has a lower MAPE than {other} on later months", "answer": "yes" if gains else "no",
+            "numbers": numbers}  # fmt: skip
+
+
+def draw(by_month: pd.DataFrame, path: Path) -> None:
+    figure, axes = subplots(1, 1, 9, 4)
+    axis = axes[0, 0]
     for name in by_month.columns[1:]:
         axis.plot(by_month.index, by_month[name], "o-", label=name, lw=2.5 if "fusion" in name else 1)
     axis.set_ylabel("MAPE (lower is better)")
     axis.set_title("each month predicted from all earlier ones", fontsize=10)
-    axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    with replacing(path) as aside:
-        figure.savefig(aside, dpi=110, format="png", metadata={"Software": None})
-    plt.close(figure)
+    save(figure, path)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from smp.learners.catboost import CatBoost
 from smp.learners.forest import Forest
 from smp.learners.gaussian import GaussianProcess
 from smp.learners.lgbm import LightGBM
+from smp.learners.linear import Linear
 from smp.learners.mlp import MLP
 
 if TYPE_CHECKING:
@@ -32,4 +33,4 @@ class Learner(Protocol):
         """This learner with the values a trial proposes (smp.tuning)."""
 
 
-__all__ = ["MLP", "CatBoost", "Fitted", "Forest", "GaussianProcess", "Learner", "LightGBM"]
+__all__ = ["MLP", "CatBoost", "Fitted", "Forest", "GaussianProcess", "Learner", "LightGBM", "Linear"]
