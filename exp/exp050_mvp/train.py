@@ -41,7 +41,7 @@ class Config:
     seeds: tuple[int, ...] = (0,)
 
 
-SMALL = {"rounds": 400, "patience": 60, "learning_rate": 0.1, "depth": 5}
+SMALL = {"rounds": 150, "patience": 30, "learning_rate": 0.2, "depth": 5}
 STEPS = {
     "log transforms": {"log_counts": False},
     "outlier rule": {"drop_outliers": False},

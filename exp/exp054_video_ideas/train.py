@@ -72,6 +72,13 @@ IDEAS = {
     "base": Idea(),
     "unweighted L1": Idea(change={"weight": "uniform"}),
     "few leaves": Idea(change={"learner": FEW}),
+    # the best public recipe: CatBoost and LightGBM for MAPE and an MLP on at most 24 columns, faces too
+    "public CatBoost": Idea(
+        "base", {"features": ("video_stats", "face_audio"), "learner": CatBoost(objective="MAE")}, columns=PUBLIC
+    ),
+    "public LightGBM": Idea("base", {"features": ("video_stats", "face_audio")}, columns=PUBLIC),
+    "public MLP": Idea("base", {"features": ("video_stats", "face_audio"), "learner": NET}, columns=PUBLIC),
+    "best public recipe": Idea(blend=("public CatBoost", "public LightGBM", "public MLP")),
     # the loss
     "direct MAPE loss": few(learner=replace(FEW, objective="mape"), weight="uniform"),
     "40 % quantile loss": few(learner=replace(FEW, objective="quantile", alpha=0.4), weight="uniform"),
@@ -107,13 +114,6 @@ IDEAS = {
     "quantile forest": few(learner=Forest(trees=200)),
     "Gaussian process": few(features=("video_stats", "minilm_content"), learner=GaussianProcess()),
     "Gaussian process with users": few(features=(*TEXT, "video_users"), learner=GaussianProcess()),
-    # the best public recipe: CatBoost and LightGBM for MAPE and an MLP on at most 24 columns, faces too
-    "public CatBoost": Idea(
-        "base", {"features": ("video_stats", "face_audio"), "learner": CatBoost(objective="MAE")}, columns=PUBLIC
-    ),
-    "public LightGBM": Idea("base", {"features": ("video_stats", "face_audio")}, columns=PUBLIC),
-    "public MLP": Idea("base", {"features": ("video_stats", "face_audio"), "learner": NET}, columns=PUBLIC),
-    "best public recipe": Idea(blend=("public CatBoost", "public LightGBM", "public MLP")),
 }
 
 
