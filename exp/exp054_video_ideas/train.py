@@ -1,8 +1,9 @@
 """Every idea for the video track against one base. Parents: none. Asks: which of them carry over to later months?
 
 Each of the last labelled months is predicted from all earlier ones. A row is an idea: its MAPE, and the difference to
-the base on the same posts, with the standard errors of that difference over posts and over months. An idea gains where it
-is better by more than one of each; learners are judged by what the mean of five loses without them. Writes ideas.csv.
+the base on the same posts, with the standard errors of that difference over posts and over months. An idea gains where
+it is better by more than one of each; learners are judged by what the mean of five loses without them. Writes
+ideas.csv.
 """
 
 import hashlib
