@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from smp import paths
-from smp.folds import N_FOLDS, label_blocks, load_folds, make_folds, time_blocks
+from smp.folds import N_FOLDS, label_blocks, load_folds, make_folds, months, time_blocks
 from smp.paths import DataError
 
 
@@ -70,3 +70,26 @@ def test_label_blocks_put_the_test_after_every_training_block():
     train = posts["label"].notna().to_numpy()
     assert (block[~train] == N_FOLDS).all()
     np.testing.assert_array_equal(block[train], make_folds(posts)["fold"])
+
+
+def test_months_are_the_last_labelled_ones_each_after_all_it_may_learn_from():
+    posts = posts_of()
+    cuts = months(posts, 4)
+    time, label = posts["time"].to_numpy("datetime64[s]"), posts["label"].notna().to_numpy()
+    calendar = posts["time"].dt.strftime("%Y-%m").to_numpy()
+    assert [name for name, _, _ in cuts] == sorted(set(calendar[label]))[-4:]
+    for name, earlier, own in cuts:
+        assert (calendar[own] == name).all() and len(own) == (label & (calendar == name)).sum()
+        assert time[earlier].max() < time[own].min() and label[earlier].all()
+        assert len(earlier) == (label & (calendar < name)).sum()
+    assert months(posts, 0) == []
+    assert len(months(posts, 1000)) == len(set(calendar[label])) - 1  # the first month has nothing before it
+
+
+def test_blocks_of_some_training_posts_count_every_other_post_as_later():
+    posts = posts_of()
+    _, earlier, own = months(posts, 2)[0]
+    block = label_blocks(posts, earlier)
+    assert (np.delete(block, earlier) == N_FOLDS).all() and set(block[own]) == {N_FOLDS}
+    assert set(block[earlier]) == set(range(N_FOLDS))
+    np.testing.assert_array_equal(label_blocks(posts), label_blocks(posts, np.flatnonzero(posts["label"].notna())))

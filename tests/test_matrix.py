@@ -35,3 +35,16 @@ def test_a_name_given_twice_or_other_rows_are_refused():
         a.join(a)
     with pytest.raises(ValueError, match="cannot stand side by side"):
         a.join(FeatureMatrix.from_table(pd.DataFrame({"b": [1.0]})))
+
+
+def test_split_takes_embeddings_apart_from_tables():
+    table = FeatureMatrix.from_table(pd.DataFrame({"a": [1.0, 2, 3], "c": pd.Categorical([0, 1, 0])}))
+    more = FeatureMatrix.from_table(pd.DataFrame({"b": [4.0, 5, 6]}))
+    vectors = np.arange(8, dtype=np.float16).reshape(4, 2)
+    embedding = FeatureMatrix.from_array(vectors, ["e0", "e1"], np.array([3, 0, 1]))
+    tables, embeddings = table.join(embedding, more).take(np.array([2, 0])).split()
+    assert tables.names == ("a", "c", "b") and tables.categorical == ("c",)
+    np.testing.assert_array_equal(tables.dense(), [[3, 0, 6], [1, 0, 4]])
+    assert [e.names for e in embeddings] == [("e0", "e1")]
+    np.testing.assert_array_equal(embeddings[0].dense(), [[2, 3], [6, 7]])
+    assert embedding.split()[0] is None and table.split()[1] == []

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from smp.metrics import mae, mape, src
+from smp.metrics import error_weight, mae, mape, mean_and_errors, post_losses, src
 
 
 def test_src_is_the_papers_formula_without_ties_and_average_ranks_with_them():
@@ -23,3 +23,27 @@ def test_errors():
     y, p = np.array([2.0, 4.0]), np.array([3.0, 3.0])
     assert mae(y, p) == 1.0
     assert mape(y, p) == (1 / 2 + 1 / 4) / 2
+
+
+def test_post_losses_average_to_the_metric_and_weights_are_those_of_its_median():
+    rng = np.random.default_rng(0)
+    y, p = rng.uniform(1, 9, 50), rng.uniform(1, 9, 50)
+    assert np.isclose(post_losses("video", y, p).mean(), mape(y, p))
+    assert np.isclose(post_losses("image", y, p).mean(), mae(y, p))
+    for track, metric in {"video": mape, "image": mae}.items():
+        candidates = np.sort(y)
+        weight = error_weight(track, candidates)
+        best = candidates[np.searchsorted(np.cumsum(weight), weight.sum() / 2)]
+        assert metric(y, np.full(50, best)) <= min(metric(y, np.full(50, c)) for c in candidates) + 1e-12
+
+
+def test_mean_and_errors_over_values_and_over_groups():
+    rng = np.random.default_rng(0)
+    group = np.repeat(["b", "a", "c"], [10, 20, 30])
+    values = rng.normal(size=60) + (group == "a")
+    found = mean_and_errors(values, group)
+    means = [values[group == g].mean() for g in "abc"]
+    assert np.isclose(found["mean"], values.mean()) and np.isclose(found["mean_of_groups"], np.mean(means))
+    assert np.isclose(found["se_posts"], values.std(ddof=1) / 60**0.5)
+    assert np.isclose(found["se_groups"], np.std(means, ddof=1) / 3**0.5)
+    assert np.isnan(mean_and_errors(values, np.zeros(60))["se_groups"])

@@ -9,7 +9,7 @@ from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from smp import paths
 from smp.data.store import read_table, write_table
 from smp.folds import make_folds
-from smp.oof import cross_fit, load_oof, parts_of, write_predictions
+from smp.oof import cross_fit, load_months, load_oof, parts_of, write_predictions
 from smp.paths import DataError
 
 
@@ -124,3 +124,26 @@ def test_rows_meet_by_id_not_by_position(problem, tmp_path, monkeypatch):
     write_table(folder / "oof.parquet", table.sample(frac=1, random_state=0))
     oof, _ = load_oof("image", ["exp900_ridge"], folds, posts)
     pd.testing.assert_series_equal(oof["exp900_ridge"], table["pred"], check_names=False)
+
+
+def test_months_are_predicted_beside_the_folds_and_read_back_by_id(problem, tmp_path, monkeypatch):
+    posts, X = problem
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path))
+    folds, y = make_folds(posts), posts["label"].to_numpy()
+    for name, shift in (("exp900_ridge", 0.0), ("exp901_ridge", 1.0)):
+        folder = paths.output("video") / name
+        parts = parts_of(posts, folds, 3)
+        made = cross_fit(folder, posts.index, parts, lambda p, s=shift: ridge(posts, X)(p) + s)
+        write_predictions(folder, folds, made)
+        (folder / "metrics.json").write_text("{}")
+    later = load_months("video", ["exp900_ridge", "exp901_ridge"])
+    assert later["month"].nunique() == 3 and later.index.is_unique
+    np.testing.assert_allclose(later["exp901_ridge"], later["exp900_ridge"] + 1)
+    for name, rows in later.groupby("month"):
+        month = posts["time"].dt.strftime("%Y-%m").to_numpy()
+        earlier, own = (np.flatnonzero(np.isfinite(y) & m) for m in (month < name, month == name))
+        expected = pd.Series(Ridge(1.0).fit(X[earlier], y[earlier]).predict(X[own]), index=posts.index[own])
+        np.testing.assert_allclose(rows["exp900_ridge"], expected[rows.index])
+    (paths.output("video") / "exp901_ridge" / "months.parquet").unlink()
+    with pytest.raises(DataError, match=r"months\.parquet: no such predictions; make the experiment again"):
+        load_months("video", ["exp900_ridge", "exp901_ridge"])

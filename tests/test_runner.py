@@ -61,6 +61,13 @@ def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
     assert row["holdout_rows"] == late.sum()
     assert metrics["cv"]["mape"] < mape(y, np.full(len(y), y.median())), "learns something"
     assert (folder / "log.txt").stat().st_size
+    later, months = read_table(folder / "months.parquet"), metrics["months"]
+    true = posts.loc[later.index, "label"]
+    assert months["rows"] == len(later) and months["mean"] == pytest.approx(mape(true, later["pred"]))
+    assert months["by_month"] == {
+        m: pytest.approx(mape(true[rows.index], rows["pred"])) for m, rows in later.groupby("month")
+    }
+    assert later["month"].nunique() == 6 and set(later["month"]) == set(true.index.map(posts["time"]).strftime("%Y-%m"))
 
 
 def test_the_holdout_of_another_scheme_comes_from_earlier_posts_only(run, monkeypatch):
@@ -158,3 +165,20 @@ def test_an_own_feature_file_is_picked_up_by_name_and_its_gaps_are_missing(run, 
     finally:
         (paths.extra_features("video") / "sound.parquet").unlink()
         paths.extra_features("video").rmdir()
+
+
+def test_bending_to_the_median_lowers_the_percentage_error_of_a_model_of_the_mean(run):
+    mean = LightGBM(objective="l2", rounds=60, learning_rate=0.1, num_leaves=8)
+
+    @dataclass(frozen=True)
+    class Mean(Config):
+        learner: LightGBM = mean
+        weight: str = "uniform"
+        seeds: tuple[int, ...] = (0,)
+
+    output = run(config=Mean)
+    run("--median-folds", "4", "--variant", "median", config=Mean)
+    plain, bent = (
+        json.loads((output / name / "metrics.json").read_text()) for name in ("exp950_test", "exp950_test@median")
+    )
+    assert bent["cv"]["mape"] < plain["cv"]["mape"] - 0.003 and bent["months"]["mean"] < plain["months"]["mean"]

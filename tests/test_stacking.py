@@ -53,6 +53,15 @@ def test_linear_repairs_a_scale(level1):
     assert loss("image", y, combine("linear", pred, y, pred, "image", 0, 0)) < loss("image", y, pred[:, 0]) - 0.3
 
 
+def test_median_bends_the_mean_where_low_labels_spread():
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(3, 12, 3000)
+    y = np.maximum(mean + rng.normal(0, np.where(mean < 6, 2.0, 0.3)), 0.5)
+    pred = np.column_stack([mean - 0.1, mean + 0.1])
+    bent = combine("median", pred[:2000], y[:2000], pred[2000:], "video", 0, 0)
+    assert loss("video", y[2000:], bent) < loss("video", y[2000:], mean[2000:]) - 0.01
+
+
 @dataclass(frozen=True)
 class Level1(Experiment):
     features: tuple[str, ...] = ("video_stats",)
@@ -89,6 +98,11 @@ def test_a_fusion_is_nested_and_its_comparison_is_measured_on_the_same_rows(run,
     metrics = json.loads((folder / "metrics.json").read_text())
     assert table.loc["blend", "holdout_mape"] == pytest.approx(metrics["holdout"]["mape"], abs=1e-4)
     assert table.loc["blend", "cv_rows"] == metrics["cv"]["rows"]
+    assert table.loc["blend", "months_mean"] == pytest.approx(metrics["months"]["mean"], abs=1e-4)
+    later = read_table(folder / "months.parquet")
+    of_parents = [read_table(folder.parent / p / "months.parquet")["pred"] for p in Config().parents]
+    first = later["month"] == later["month"].min()
+    np.testing.assert_allclose(later["pred"][first], np.mean([p[first] for p in of_parents], axis=0))
     parent = json.loads((folder.parent / "exp950_a" / "metrics.json").read_text())
     assert table.loc["exp950_a", "cv_mape"] == pytest.approx(parent["cv"]["mape"], abs=1e-4)
 

@@ -116,8 +116,9 @@ def answer(table: pd.DataFrame) -> list[dict]:
                 f"fit time {loss['fit_seconds_of_full'] - 1:+.0%}",
             }
         )
-        difference, noise = loss["holdout_src"] - chance["holdout_src"], np.hypot(
-            loss["holdout_src_sd"], chance["holdout_src_sd"]
+        difference, noise = (
+            loss["holdout_src"] - chance["holdout_src"],
+            np.hypot(loss["holdout_src_sd"], chance["holdout_src_sd"]),
         )
         answers.append(
             {

@@ -11,6 +11,7 @@ from smp.paths import DataError, Track
 
 Scheme = Literal["time", "user", "random"]
 N_FOLDS = 5
+MONTHS: dict[Track, int] = {"image": 0, "video": 6}  # last labelled months, each also predicted from all earlier ones
 
 
 def time_blocks(time: pd.Series, n_blocks: int = N_FOLDS) -> np.ndarray:
@@ -60,9 +61,24 @@ def load_folds(track: Track, posts: pd.DataFrame, scheme: Scheme = "time") -> pd
     return folds
 
 
-def label_blocks(posts: pd.DataFrame) -> np.ndarray:
-    """(n,) int8: the time block of every labelled post and N_FOLDS for the rest, for features made from labels."""
+def months(posts: pd.DataFrame, count: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Expanding cuts: the last `count` calendar months (UTC) with labels, oldest first, each as (name, earlier, own).
+
+    earlier, own: positions of the labelled posts before the month and in it. The first labelled month is never used,
+    as nothing comes before it.
+    """
+    day = posts["time"].to_numpy("datetime64[s]")
+    month, shown = day.astype("datetime64[M]"), posts["label"].notna().to_numpy()
+    last = np.unique(month[shown])[1:][-count:] if count else []
+    return [(str(m), np.flatnonzero(shown & (month < m)), np.flatnonzero(shown & (month == m))) for m in last]
+
+
+def label_blocks(posts: pd.DataFrame, train: np.ndarray | None = None) -> np.ndarray:
+    """(n,) int8: the time block of every labelled post and N_FOLDS for the rest, for features made from labels.
+
+    train: positions of the labelled posts to divide into blocks, where not all: then every other post counts as later.
+    """
     block = np.full(len(posts), N_FOLDS, np.int8)
-    train = posts["label"].notna().to_numpy()
-    block[train] = time_blocks(posts.loc[train, "time"])
+    train = np.flatnonzero(posts["label"].notna()) if train is None else train
+    block[train] = time_blocks(posts["time"].iloc[train])
     return block

@@ -49,6 +49,17 @@ class FeatureMatrix:
         """The rows at `index` (positions or a mask), without copying values."""
         return FeatureMatrix(self.names, self.categorical, self.blocks, tuple(r[index] for r in self.rows))
 
+    def split(self) -> tuple["FeatureMatrix | None", list["FeatureMatrix"]]:
+        """The tables as one matrix (None without any), and every embedding (a float16 block) as one of its own."""
+        tables, embeddings, start = [], [], 0
+        for block, rows in zip(self.blocks, self.rows):
+            names = self.names[start : start + block.shape[1]]
+            categorical = tuple(n for n in names if n in self.categorical)
+            part = FeatureMatrix(names, categorical, (block,), (rows,))
+            (embeddings if block.dtype == np.float16 else tables).append(part)
+            start += block.shape[1]
+        return (tables[0].join(*tables[1:]) if tables else None), embeddings
+
     def join(self, *others: "FeatureMatrix") -> "FeatureMatrix":
         """Columns of several matrices of the same rows, side by side. Raises ValueError on a name given twice."""
         parts = (self, *others)

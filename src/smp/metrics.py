@@ -25,6 +25,34 @@ def mape(y_true: np.ndarray, y_pred: np.ndarray) -> float:
 TRACK_METRICS = {"image": {"src": src, "mae": mae}, "video": {"mape": mape}}
 
 
+def post_losses(track: str, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """(n,) what each post adds to the track's mean error: its absolute error, for videos as a share of the label."""
+    error = np.abs(np.asarray(y_true) - y_pred)
+    return error / y_true if track == "video" else error
+
+
+def error_weight(track: str, y: np.ndarray) -> np.ndarray:
+    """(n,) weight of each label in the median that minimises the track's mean error: 1 / y for videos."""
+    return 1 / y if track == "video" else np.ones(len(y))
+
+
+def mean_and_errors(values: np.ndarray, group: np.ndarray) -> dict[str, float]:
+    """Mean of (n,) values, its standard error over the values, and that over the means of the groups (n,).
+
+    Of differences between the losses of two models on the same posts this is the paired comparison. The error over
+    groups is NaN for one group.
+    """
+    _, group = np.unique(group, return_inverse=True)
+    of_group = np.bincount(group, values) / np.bincount(group)
+    k = len(of_group)
+    return {
+        "mean": float(np.mean(values)),
+        "se_posts": float(np.std(values, ddof=1) / len(values) ** 0.5),
+        "mean_of_groups": float(of_group.mean()),
+        "se_groups": float(np.std(of_group, ddof=1) / k**0.5) if k > 1 else float("nan"),
+    }
+
+
 def loss(track: str, y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """What searches minimise: MAPE for the video track; MAE as a share of the best constant's, less SRC, for images."""
     if track == "video":

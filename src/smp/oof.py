@@ -11,6 +11,7 @@ from tqdm import tqdm
 from smp import paths
 from smp.data.locks import locked
 from smp.data.store import read_table, write_table
+from smp.folds import months
 from smp.paths import DataError, Track
 
 
@@ -18,18 +19,24 @@ from smp.paths import DataError, Track
 class Part:
     """One fit: positions in the posts table of the rows to learn from and of those to predict."""
 
-    name: str  # fold<k>, holdout (only where no fold is that already) or full (fitted on all labels, predicts the test)
+    # fold<k>, month<yyyy-mm>, holdout (only where no fold is that already) or full (fitted on all labels, for the test)
+    name: str
     train: np.ndarray
     query: np.ndarray
+    month: bool = False  # later posts that are treated as the test is: their labels belong to no time block
 
 
-def parts_of(posts: pd.DataFrame, folds: pd.DataFrame) -> list[Part]:
-    """The fits of one experiment. `folds` (smp.folds) names the labelled rows; every other row is test."""
+def parts_of(posts: pd.DataFrame, folds: pd.DataFrame, n_months: int = 0) -> list[Part]:
+    """The fits of one experiment. `folds` (smp.folds) names the labelled rows; every other row is test.
+
+    n_months: of the last labelled months, each predicted from all earlier ones (smp.folds.months).
+    """
     at = posts.index.get_indexer(folds.index)
     fold, holdout = folds["fold"].to_numpy(), folds["holdout"].to_numpy()
     parts = [Part(f"fold{k}", at[fold != k], at[fold == k]) for k in np.unique(fold)]
     if not np.array_equal(fold == fold.max(), holdout):  # the time scheme's last fold is the holdout itself
         parts.append(Part("holdout", at[~holdout], at[holdout]))
+    parts += [Part(f"month{name}", earlier, own, month=True) for name, earlier, own in months(posts, n_months)]
     test = np.setdiff1d(np.arange(len(posts)), at)
     return [*parts, Part("full", at, test)]
 
@@ -67,10 +74,17 @@ def cross_fit(
 
 
 def write_predictions(folder: Path, folds: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> None:
-    """Write `oof.parquet` (post_id, fold, pred) in the order of `folds`, and `test.parquet` (post_id, pred)."""
+    """Write `oof.parquet` (post_id, fold, pred) in the order of `folds`, and `test.parquet` (post_id, pred).
+
+    Predictions of months, where there are any, go to `months.parquet` (post_id, month, pred).
+    """
     oof = pd.concat([v for k, v in predictions.items() if k.startswith("fold")]).mean(axis=1)
     write_table(folder / "oof.parquet", folds[["fold"]].assign(pred=oof.reindex(folds.index)))
     write_table(folder / "test.parquet", predictions["full"].mean(axis=1).rename("pred").to_frame())
+    by_month = {k.removeprefix("month"): v.mean(axis=1) for k, v in predictions.items() if k.startswith("month")}
+    if by_month:
+        table = pd.concat(by_month, names=["month"]).rename("pred").reset_index("month")
+        write_table(folder / "months.parquet", table)
 
 
 def finished(track: Track, name: str) -> Path:
@@ -81,6 +95,23 @@ def finished(track: Track, name: str) -> Path:
         option = f" --variant {variant}" if variant else ""
         raise DataError(f"{folder}: not finished; make it with: python exp/{script}/train.py{option}")
     return folder
+
+
+def load_months(track: Track, experiments: Sequence[str]) -> pd.DataFrame:
+    """Finished experiments' predictions of the last months, each from earlier ones: (post_id) x month, experiment...
+
+    Raises DataError where an experiment is unfinished or predicted other posts.
+    """
+    found = None
+    for name in experiments:
+        path = finished(track, name) / "months.parquet"
+        if not path.exists():
+            raise DataError(f"{path}: no such predictions; make the experiment again with --force")
+        table = read_table(path).rename(columns={"pred": name})
+        if found is not None and not (found.index.equals(table.index) and found["month"].equals(table["month"])):
+            raise DataError(f"{path}: other posts or months than {experiments[0]}'s; make it again with --force")
+        found = table if found is None else found.assign(**{name: table[name]})
+    return found
 
 
 def load_oof(

@@ -22,10 +22,11 @@ from smp import features, paths
 from smp.data import ceiling, fingerprint, load_posts, source_hash
 from smp.data.locks import acquire, locked, release
 from smp.data.store import replacing
-from smp.folds import N_FOLDS, Scheme, label_blocks, load_folds
+from smp.folds import MONTHS, N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
+from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
-from smp.metrics import TRACK_METRICS, loss
+from smp.metrics import TRACK_METRICS, error_weight, loss, mean_and_errors, post_losses
 from smp.oof import Part, cross_fit, finished, parts_of, write_predictions
 from smp.paths import ROOT, DataError, Track, one_line_errors
 from smp.selection import Selection
@@ -44,6 +45,7 @@ class Experiment:
     weight: Literal["uniform", "inverse_label"] = "uniform"  # inverse_label turns an L1 loss into MAPE
     keep: Selection = Selection()  # of the training posts; exp030_sample_selection compares shares
     seeds: tuple[int, ...] = (0, 1, 2)  # predictions are averaged over seeds
+    median_folds: int = 0  # inner folds whose predictions bend the model to the median that the track's error asks for
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,35 @@ def run_cv(script: str, config_class: type, track: Track, small: dict | None = N
 def _fitter(run: Run, posts: pd.DataFrame) -> Callable[[Learner, Part, int], np.ndarray]:
     """The function that fits a learner with one seed on one part and predicts the part's other rows."""
     config, y = run.config, posts["label"].to_numpy()
-    X, block = features.load(run.track, config.features, posts), label_blocks(posts)
+    X = features.load(run.track, config.features, posts)
 
     def fit(learner: Learner, part: Part, seed: int) -> np.ndarray:
         part = replace(part, train=config.keep.rows(run.track, posts, part.train))
+        block = label_blocks(posts, part.train if part.month else None)
         matrix = part_matrix(run.track, X, config.label_features, posts, part, block, seed)
         weight = 1 / y[part.train] if config.weight == "inverse_label" else None
-        fitted = learner.fit(matrix.take(part.train), y[part.train], weight, seed)
+        train, query = matrix.take(part.train), matrix.take(part.query)
+        pred = learner.fit(train, y[part.train], weight, seed).predict(query)
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
-        return fitted.predict(matrix.take(part.query))
+        if not config.median_folds:
+            return pred
+        inner = out_of_fold(learner, train, y[part.train], weight, seed, config.median_folds)
+        return local_median(inner, y[part.train], error_weight(run.track, y[part.train]), pred)
 
     return fit
+
+
+def out_of_fold(
+    learner: Learner, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None, seed: int, folds: int
+) -> np.ndarray:
+    """(n,) predictions of every training row by a model that did not learn from it, over random folds."""
+    from sklearn.model_selection import KFold
+
+    out = np.empty(len(y))
+    for rows, rest in KFold(folds, shuffle=True, random_state=seed).split(y):
+        fitted = learner.fit(X.take(rows), y[rows], None if weight is None else weight[rows], seed)
+        out[rest] = fitted.predict(X.take(rest))
+    return out
 
 
 def part_matrix(
@@ -151,7 +171,7 @@ def run_experiment(
         posts = load_posts(track)
         folds = load_folds(track, posts, run.scheme)
         fit_predict = fit_predict_of(run, posts, folds)
-        predictions = cross_fit(run.folder, posts.index, parts_of(posts, folds), fit_predict)
+        predictions = cross_fit(run.folder, posts.index, parts_of(posts, folds, MONTHS[track]), fit_predict)
         write_predictions(run.folder, folds, predictions)
         metrics = score(track, posts["label"], folds, predictions)
         finish(run, {**metrics, "seconds": round(time.perf_counter() - started, 1)})
@@ -288,8 +308,8 @@ def finish(run: Run, metrics: dict) -> None:
 def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> dict:
     """Every metric of the track, each beside the number of rows it was measured on.
 
-    cv: the whole OOF column; folds: each apart; holdout: the last block, from a model that saw only earlier posts,
-    with the averaged seeds and with each seed alone.
+    cv: the whole OOF column; folds: each apart; months (where there are any): the last ones, each from earlier ones;
+    holdout: the last block, from a model that saw only earlier posts, with the averaged seeds and with each seed alone.
     """
     y = label.loc[folds.index]
 
@@ -303,6 +323,7 @@ def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict
     last = predictions.get("holdout", predictions[f"fold{folds['fold'].max()}"])
     names = list(TRACK_METRICS[track])
     return {
+        **_score_months(track, label, predictions),
         "cv": measure(pd.concat(means.values())),
         "folds": of_fold,
         "fold_mean": {m: float(np.mean([f[m] for f in of_fold])) for m in names},
@@ -312,9 +333,23 @@ def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict
     }
 
 
+def _score_months(track: Track, label: pd.Series, predictions: dict[str, pd.DataFrame]) -> dict:
+    """The mean error over the posts of the last months, and over the months, each with its standard error."""
+    means = {k.removeprefix("month"): v.mean(axis=1) for k, v in predictions.items() if k.startswith("month")}
+    if not means:
+        return {}
+    table = pd.concat(means, names=["month"]).reset_index("month")
+    losses = post_losses(track, label.loc[table.index].to_numpy(), table[0].to_numpy())
+    by_month = pd.Series(losses).groupby(table["month"].to_numpy()).mean()
+    error = list(TRACK_METRICS[track])[-1]
+    return {"months": {"rows": len(table), "metric": error, **mean_and_errors(losses, table["month"].to_numpy()),
+                       "by_month": by_month.to_dict()}}  # fmt: skip
+
+
 def write_scores(track: Track) -> pd.DataFrame:
     """Rebuild scores.csv from every finished experiment's metrics.json, and return it.
 
+    months_error: mean over the last months, each predicted from earlier ones, of the track's error.
     share_of_ceiling: on demo data, the holdout score as a share of the best the generating model allows (the worst of
     the track's metrics; for errors the ceiling's error divided by ours).
     """
@@ -334,6 +369,8 @@ def _write_scores(track: Track) -> pd.DataFrame:
         for part in ("cv", "holdout"):
             for metric in TRACK_METRICS[m["track"]]:
                 row[f"{part}_{metric}"] = round(m[part][metric], 4)
+        if "months" in m:
+            row["months_error"] = round(m["months"]["mean_of_groups"], 4)
         if best:
             shares = [
                 m["holdout"]["src"] / best["holdout"]["src"] if metric == "src"

@@ -9,12 +9,14 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from smp.data.store import replacing
-from smp.metrics import loss
-from smp.oof import Part, load_oof, parts_of
+from smp.folds import MONTHS
+from smp.learners.medians import local_median
+from smp.metrics import error_weight, loss
+from smp.oof import Part, load_months, load_oof, parts_of
 from smp.paths import Track
 from smp.runner import Run, run_experiment, score
 
-METHODS = ("mean", "rank_mean", "blend", "linear")
+METHODS = ("mean", "rank_mean", "blend", "linear", "median")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Fusion:
     """What a second-level experiment states."""
 
     parents: tuple[str, ...]  # finished experiments whose out-of-fold predictions are combined
-    method: Literal["mean", "rank_mean", "blend", "linear"] = "blend"  # what the submission is made with
+    method: Literal["mean", "rank_mean", "blend", "linear", "median"] = "blend"  # what the submission is made with
     trials: int = 200  # of the blend's search
     seeds: tuple[int, ...] = (0,)
 
@@ -34,13 +36,16 @@ def combine(
 
     mean: plain. rank_mean: mean of ranks within the query, given back the values of the plain mean, so that outliers of
     one model do not move the order. blend: weights on the simplex found by Optuna for the track's own metrics. linear:
-    non-negative least squares with an intercept, which may stretch the predictions too.
+    non-negative least squares with an intercept, which may stretch the predictions too. median: the mean, bent to the
+    local median that the track's error asks for (smp.learners.medians).
     """
     if method == "mean":
         return query.mean(axis=1)
     if method == "rank_mean":
         ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
         return np.sort(query.mean(axis=1))[rankdata(ranks, method="ordinal") - 1]
+    if method == "median":
+        return local_median(train.mean(axis=1), y, error_weight(track, y), query.mean(axis=1))
     if method == "linear":
         from sklearn.linear_model import LinearRegression
 
@@ -75,28 +80,37 @@ def run_fusion(script: str, config_class: type, track: Track, small: dict | None
     """Entry point of a second-level experiment: combine the parents' predictions and predict the test.
 
     What combines fold k is learnt from the out-of-fold predictions of the other folds, so its cv is not optimistic in
-    the weights; the holdout's is learnt from earlier blocks. Both are clipped to the labels learnt from. Reads the
-    parents' oof.parquet and test.parquet; writes the experiment's folder, with `methods.csv`: every method and parent
-    on the same rows.
+    the weights; the holdout's is learnt from earlier blocks, a month's from the months before it. All are clipped to
+    the labels learnt from. Reads the parents' oof.parquet, months.parquet and test.parquet; writes the experiment's
+    folder, with `methods.csv`: every method and parent on the same rows.
     """
 
     def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
         config, y = run.config, posts["label"].to_numpy()
         level1 = pd.concat(load_oof(track, config.parents, folds, posts)).reindex(posts.index).to_numpy()
+        later = load_months(track, config.parents) if MONTHS[track] else pd.DataFrame(columns=["month"])
+        month = later["month"].reindex(posts.index).fillna("").to_numpy()
+        of_month = later.drop(columns="month").reindex(posts.index).to_numpy()
 
         def fit_predict(part: Part, method: str = config.method) -> np.ndarray:
-            train, query = level1[part.train], level1[part.query]
-            columns = [combine(method, train, y[part.train], query, track, config.trials, s) for s in config.seeds]
+            train, known, query = part.train, level1[part.train], level1[part.query]
+            if part.month:  # from what the months before it would have been predicted as, and at first from nothing
+                train = np.flatnonzero((month != "") & (month < part.name.removeprefix("month")))
+                known, query = of_month[train], of_month[part.query]
+                method = method if len(train) else "mean"
+            columns = [combine(method, known, y[train], query, track, config.trials, s) for s in config.seeds]
             return np.column_stack(columns).clip(y[part.train].min(), y[part.train].max())
 
-        parts = [p for p in parts_of(posts, folds) if p.name != "full"]
+        parts = [p for p in parts_of(posts, folds, MONTHS[track]) if p.name != "full"]
         tables = {m: {p.name: _frame(posts, p, fit_predict(p, m)) for p in parts} for m in METHODS}
         tables |= {
-            parent: {p.name: _frame(posts, p, level1[p.query, j, None]) for p in parts}
+            parent: {p.name: _frame(posts, p, (of_month if p.month else level1)[p.query, j, None]) for p in parts}
             for j, parent in enumerate(config.parents)
         }
         rows = {name: score(track, posts["label"], folds, table) for name, table in tables.items()}
         flat = {n: {f"{k}_{m}": v for k in ("cv", "holdout") for m, v in r[k].items()} for n, r in rows.items()}
+        for name in flat if MONTHS[track] else ():
+            flat[name] |= {f"months_{k}": rows[name]["months"][k] for k in ("rows", "mean", "se_posts", "se_groups")}
         with replacing(run.folder / "methods.csv") as aside:
             pd.DataFrame(flat).T.round(4).to_csv(aside, index_label="method")
         return fit_predict

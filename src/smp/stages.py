@@ -43,6 +43,8 @@ class Stage:
 
 CLIPS = "features/image/*, metrics.json"
 LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
+VIDEO = "oof.parquet, months.parquet, test.parquet, metrics.json"
+VIDEO_LEVEL1 = ("exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian")
 STAGES = (
     Stage(
         "exp000_small_clip",
@@ -87,7 +89,18 @@ STAGES = (
         "studies",
     ),
     Stage("exp036_drift", "image", writes="drift.csv, metrics.json", group="studies"),
-    Stage("exp051_lgbm", "video"),
+    *(Stage(name, "video", writes=VIDEO) for name in VIDEO_LEVEL1),
+    Stage("exp059_fusion", "video", VIDEO_LEVEL1, VIDEO),
+    Stage("exp050_mvp", "video", writes=f"steps.csv, {VIDEO}", group="studies"),
+    Stage("exp054_video_ideas", "video", writes="ideas.csv, metrics.json", group="studies"),
+    Stage(
+        "exp058_video_months",
+        "video",
+        ("exp050_mvp", *VIDEO_LEVEL1, "exp059_fusion"),
+        "months.csv, months.md, months.png, metrics.json",
+        "studies",
+    ),
+    Stage("exp055_frames", "video", writes="features/video/video_frames, metrics.json", group="representations"),
 )
 
 

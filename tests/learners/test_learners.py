@@ -4,13 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp.learners import MLP, CatBoost, LightGBM
+from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM
+from smp.learners import forest as forest_module
+from smp.learners import gaussian as gaussian_module
 from smp.learners import lgbm as lgbm_module
 from smp.matrix import FeatureMatrix
+from smp.metrics import mape
 
 LEARNERS = {
     "lgbm": LightGBM(rounds=150, learning_rate=0.1, min_child_samples=5, threads=1),
     "catboost": CatBoost(rounds=200, learning_rate=0.1, threads=1),
+    "forest": Forest(trees=80, min_samples_leaf=3, max_features=1.0),
+    "gaussian": GaussianProcess(sample=300),
     "mlp": MLP(epochs=15, batch_size=64, width=64, dropout=0.0, objective="l2"),
 }
 
@@ -78,3 +83,78 @@ def test_importance_names_the_columns():
     for name in ("lgbm", "catboost"):
         importance = LEARNERS[name].fit(X, y).importance()
         assert set(importance) == set(X.names) and importance["group"] > importance['odd [name], "quoted"']
+
+
+def test_a_forest_predicts_the_weighted_median_of_the_labels_that_share_its_leaves():
+    train, y = table(200, 0)
+    weight = 1 / y.clip(1)
+    X, X_test = FeatureMatrix.from_table(train), FeatureMatrix.from_table(table(30, 1)[0])
+    fitted = Forest(trees=7, min_samples_leaf=5).fit(X, y, weight, seed=1)
+    columns = [forest_module._columns(fitted.inputs, fitted.frequent, m) for m in (X, X_test)]
+    own, asked = (fitted.forest.apply(c) for c in columns)
+    for i, pred in enumerate(fitted.predict(X_test)):
+        share = sum((own[:, t] == asked[i, t]) / (own[:, t] == asked[i, t]).sum() for t in range(7)) * weight
+        order = np.argsort(y)
+        half = np.searchsorted(np.cumsum(share[order]), share.sum() / 2)
+        assert abs(pred - y[order][half]) < 1e-6 or np.isclose(np.cumsum(share[order])[half - 1], share.sum() / 2)
+
+
+def test_a_gaussian_process_equals_scikit_learn_under_the_same_kernel_and_leaves_each_row_out():
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 2)).astype(np.float32), columns=["a", "b"])
+    y = np.sin(frame["a"].to_numpy(float)) + 5 + 0.1 * rng.normal(size=60)
+    X = FeatureMatrix.from_table(frame)
+    fitted = GaussianProcess(sample=60).fit(X, y)
+    scales = {k: v.numpy() for k, v in fitted.scales.items()}
+    numbers = fitted.rows.numbers.numpy()
+    kernel = ConstantKernel(np.exp(2 * scales["smooth"])) * RBF(np.exp(scales["lengths"]))
+    slopes = np.exp(scales["slopes"])
+    centre, noise = scales["mean"], np.exp(2 * scales["noise"]) + gaussian_module.JITTER
+
+    def predict(rows, query):
+        def cov(a, b):
+            return kernel(a, b) + (a * slopes) @ (b * slopes).T
+
+        inverse = np.linalg.inv(cov(numbers[rows], numbers[rows]) + noise * np.eye(len(rows)))
+        return cov(numbers[query], numbers[rows]) @ inverse @ (y[rows] - centre) + centre
+
+    everything = np.arange(60)
+    np.testing.assert_allclose(fitted.predict(X), predict(everything, everything), rtol=1e-6)
+    left_out = [predict(np.delete(everything, i), [i])[0] for i in range(60)]
+    np.testing.assert_allclose(fitted.loo, left_out, rtol=1e-6)
+    reference = GaussianProcessRegressor(ConstantKernel() * RBF([1.0, 1.0]), alpha=0.01, normalize_y=True)
+    reference.fit(numbers[:45], y[:45])
+    held = np.abs(reference.predict(numbers[45:]) - y[45:]).mean()
+    own = GaussianProcess(sample=45).fit(X.take(everything[:45]), y[:45]).predict(X.take(everything[45:]))
+    assert np.abs(own - y[45:]).mean() < held + 0.05
+
+
+def test_a_gaussian_process_learns_from_embeddings_and_from_posts_of_one_user():
+    rng = np.random.default_rng(0)
+    n = 500
+    vectors, user = rng.normal(size=(n, 8)).astype(np.float16), rng.integers(0, 60, n)
+    y = 6 + np.tanh(vectors[:, 0].astype(float)) + rng.normal(size=60)[user] + 0.2 * rng.normal(size=n)
+    frame = pd.DataFrame({"user": pd.Categorical(user), "noise": rng.normal(size=n)})
+    embedding = FeatureMatrix.from_array(vectors, [f"e{j}" for j in range(8)], np.arange(n))
+    both, plain = FeatureMatrix.from_table(frame).join(embedding), FeatureMatrix.from_table(frame[["noise"]])
+    train, test = np.arange(400), np.arange(400, 500)
+    error = {
+        name: np.abs(GaussianProcess(sample=400).fit(X.take(train), y[train]).predict(X.take(test)) - y[test]).mean()
+        for name, X in {"both": both, "table": FeatureMatrix.from_table(frame), "plain": plain}.items()
+    }
+    assert error["both"] < 0.6 * error["table"] < 0.6 * error["plain"]
+
+
+def test_a_gaussian_process_with_weights_one_over_y_has_the_lower_percentage_error():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 10, 600)
+    y = np.maximum(x + rng.normal(0, 2, 600), 0.5)
+    X = FeatureMatrix.from_table(pd.DataFrame({"x": x}))
+    train, test = np.arange(400), np.arange(400, 600)
+    learner = GaussianProcess(sample=400)
+    mean = learner.fit(X.take(train), y[train]).predict(X.take(test))
+    median = learner.fit(X.take(train), y[train], 1 / y[train]).predict(X.take(test))
+    assert mape(y[test], median) < mape(y[test], mean) - 0.02

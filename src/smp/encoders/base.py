@@ -38,7 +38,7 @@ class Encoder:
     """
 
     module: nn.Module
-    reads: Literal["image", "text"]
+    reads: Literal["image", "text", "video"]
     prepare: Callable[[list], Any]
     encode: Callable[[Any], dict[str, Tensor | tuple[Tensor, Tensor]]]
     outputs: tuple[str, ...]
@@ -60,8 +60,8 @@ def encode_posts(
 ) -> None:
     """Encode every post and store the outputs as `<prefix>_<output>`; finished and half-finished work is kept.
 
-    items: (n,) paths of pictures, or texts. A picture that is missing or unreadable gets a zero row, and they are
-    counted. Texts are encoded in order of length. `data_key` names the posts and settings the items were made from.
+    items: (n,) paths of pictures or videos, or texts. What is missing or unreadable gets a zero row, and is counted.
+    Texts are encoded in order of length. `data_key` names the posts and settings the items were made from.
     """
     names = [f"{prefix}_{output}" for output in encoder.outputs]
     code = source_hash(__file__, encoder.encode.__code__.co_filename)
@@ -113,7 +113,7 @@ class _Batches(Dataset):
 
     def __getitem__(self, number: int) -> tuple[Any, Tensor | None]:
         items = [self.items[i] for i in self.batches[number]]
-        if self.encoder.reads == "text":
+        if self.encoder.reads != "image":  # paths of videos are read by the encoder itself
             return self.encoder.prepare(items), None
         pictures = [load_rgb(path) for path in items]
         readable = torch.tensor([picture is not None for picture in pictures])

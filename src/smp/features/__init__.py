@@ -42,7 +42,21 @@ FAMILIES: dict[Track, dict[str, str]] = {
         "tags_post": "tags:post_embedding",
         "tags_user": "tags:user_embedding",
     },
-    "video": {"video_stats": "video_stats:build"},
+    "video": {
+        "video_stats": "video_stats:build",
+        "video_users": "video_stats:users",
+        "video_ratios": "video_stats:ratios",
+        "video_words": "video_stats:words",
+        "time_place": "time_place:build",
+        "face_audio": "face_audio:build",
+        "text_words": "text:words",
+        "minilm_content": "text:content_sentences",
+        "minilm_suggested": "text:tag_sentences",
+        "minilm_music": "text:music_sentences",
+        "tags_post": "tags:post_embedding",
+        "mvp": "mvp:build",
+        "mvp_text": "mvp:text",
+    },
 }
 # Families made from labels: `build(posts, y, block, seed)`, where y (n,) is NaN where hidden and block (n,) the
 # time block of every post. Never cached: what they hold depends on the labels of one fold.
@@ -54,7 +68,7 @@ LABEL_FAMILIES: dict[str, str] = {
 }
 VECTORS = "text_words"  # the space in which label families that take `vectors` look for like posts
 # Families that read an optional external input.
-EXTERNAL = {"account_counters"}
+EXTERNAL = {"account_counters", "face_audio"}
 # Embeddings that an experiment makes -> the experiment.
 MADE_BY: dict[str, str] = {
     **dict.fromkeys(("clip_image", "clip_text", "clip_image_pca", "clip_text_pca"), "exp002_clip"),
@@ -62,6 +76,7 @@ MADE_BY: dict[str, str] = {
     **dict.fromkeys(("blip_image", "blip_text", "blip_image_pca", "blip_text_pca"), "exp003_blip"),
     **dict.fromkeys(("vit_image", "vit_image_pca"), "exp004_vit_bert"),
     **dict.fromkeys(("resnet_image", "resnet_image_pca", "bert_text", "bert_text_pca"), "exp005_resnet_bert"),
+    **dict.fromkeys(("frames_image", "video_frames"), "exp055_frames"),
 }
 
 

@@ -95,6 +95,21 @@ def sentences(posts: pd.DataFrame, shards: Path, dims: int = 48) -> np.ndarray:
     return pca(embed_texts(_title_and_tags(posts, ". "), shards), dims)
 
 
+def content_sentences(posts: pd.DataFrame, shards: Path, dims: int = 16) -> np.ndarray:
+    """(n, dims) float16 principal components of the sentence embeddings of the title (of a video: its content)."""
+    return pca(embed_texts(arrow(posts["title"]), shards), dims)
+
+
+def tag_sentences(posts: pd.DataFrame, shards: Path, dims: int = 16) -> np.ndarray:
+    """(n, dims) float16 principal components of the sentence embeddings of the tags (of a video: suggested words)."""
+    return pca(embed_texts(joined_tags(posts), shards), dims)
+
+
+def music_sentences(posts: pd.DataFrame, shards: Path, dims: int = 16) -> np.ndarray:
+    """(n, dims) float16 principal components of the sentence embeddings of a video's music title."""
+    return pca(embed_texts(arrow(posts["music_title"]), shards), dims)
+
+
 def embed_texts(strings: pa.Array, shards: Path) -> np.ndarray:
     """(n, 384) float16 sentence embeddings of unit length; 0 where a text has neither letter nor digit.
 

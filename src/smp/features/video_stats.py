@@ -14,6 +14,9 @@ RATIOS = (
 )
 
 
+COMMON = ("fyp", "foryou", "viral", "ad", "duet", "funny", "comedy", "capcut", "greenscreen", "stitch", "replying")
+
+
 def build(posts: pd.DataFrame) -> pd.DataFrame:
     """(n, 30) frame: log1p of the account's counts and of their ratios, durations, shape, text lengths, time, place.
 
@@ -54,3 +57,43 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     return table.assign(
         location=posts["post_location"], language=posts["post_text_language"], video_ratio=posts["video_ratio"]
     )
+
+
+def users(posts: pd.DataFrame) -> pd.DataFrame:
+    """(n, 1) frame: the user as a category, for learners that share strength between posts of one user."""
+    return pd.DataFrame({"user": posts["user_id"]}, index=posts.index)
+
+
+def ratios(posts: pd.DataFrame) -> pd.DataFrame:
+    """(n, 8) frame of further account ratios, as differences of logs, and small-account flags; no label is involved."""
+    log = {c: np.log1p(posts[f"user_{c}_count"].to_numpy(np.float64)) for c in COUNTS}
+    pairs = (("heart", "video"), ("digg", "heart"), ("following", "video"), ("following", "follower"))
+    columns = {f"ratio_{a}_{b}": log[a] - log[b] for a, b in pairs}
+    rank = posts[["user_heart_count", "user_follower_count"]].rank(pct=True).mean(axis=1)
+    columns |= {
+        "account_rank": rank,
+        "few_videos": np.minimum(posts["user_video_count"], 30),
+        "follows_nobody": posts["user_following_count"] < 5,
+        "log_duration": np.log1p(posts["video_duration"]),
+    }
+    return pd.DataFrame(columns, index=posts.index).astype(np.float32)
+
+
+def words(posts: pd.DataFrame) -> pd.DataFrame:
+    """(n, 16) frame: how common a post's words and suggested words are (log document frequency over train and test; NaN
+    without words), how many digits it has, and whether it says some common words. No label is involved.
+    """
+    content = posts["post_content"]
+    columns = {}
+    for name, lists in (("word", content.str.lower().str.split(",")), ("suggested", pd.Series(posts["tags"].array))):
+        pairs = pd.DataFrame({"word": lists.reset_index(drop=True).explode()}).rename_axis("post").reset_index()
+        pairs["word"] = pairs["word"].fillna("").astype("str").str.lower()
+        pairs = pairs[pairs["word"] != ""].drop_duplicates()
+        frequency = pairs["word"].map(pairs.groupby("word").size()).groupby(pairs["post"])
+        for what in ("mean", "max"):
+            columns[f"{name}_df_{what}"] = np.log(frequency.agg(what).reindex(range(len(posts)))).to_numpy()
+        if name == "word":
+            has = {w: np.isin(np.arange(len(posts)), pairs["post"][pairs["word"] == w]) for w in COMMON}
+    columns["content_digits"] = content.str.count(r"\d").to_numpy()
+    columns |= {f"says_{w}": there for w, there in has.items()}
+    return pd.DataFrame(columns, index=posts.index).astype(np.float32)

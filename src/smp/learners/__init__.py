@@ -6,6 +6,8 @@ import numpy as np
 
 from smp.learners.catboost import CatBoost
 from smp.learners.dask_lgbm import DaskLightGBM
+from smp.learners.forest import Forest
+from smp.learners.gaussian import GaussianProcess
 from smp.learners.lgbm import LightGBM
 from smp.learners.linear import Linear
 from smp.learners.mlp import MLP
@@ -32,4 +34,4 @@ class Learner(Protocol):
         """This learner with the values a trial proposes (smp.tuning)."""
 
 
-__all__ = ["MLP", "CatBoost", "DaskLightGBM", "Fitted", "Learner", "LightGBM", "Linear"]
+__all__ = ["MLP", "CatBoost", "DaskLightGBM", "Fitted", "Forest", "GaussianProcess", "Learner", "LightGBM", "Linear"]

@@ -50,6 +50,7 @@ class LightGBM:
     lambda_l2: float = 1.0
     cat_smooth: float = 20.0
     extra_trees: bool = False
+    alpha: float = 0.9  # the share of labels below, for quantile; the residual from which huber is linear
     threads: int = 0  # 0: all cores, or one where the matrix is so small that threads only wait for each other
 
     def suggest(self, trial: "optuna.Trial") -> "LightGBM":
@@ -74,7 +75,7 @@ class LightGBM:
             "objective": self.objective, "learning_rate": self.learning_rate, "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples, "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction, "bagging_freq": 1, "lambda_l2": self.lambda_l2,
-            "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "num_threads": threads,
+            "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "alpha": self.alpha, "num_threads": threads,
             "seed": seed, "deterministic": True, "force_col_wise": True, "verbosity": -1,
         }  # fmt: skip
 

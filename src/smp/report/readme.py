@@ -65,7 +65,9 @@ def score_table(scores: pd.DataFrame) -> str:
         metrics = list(TRACK_METRICS[track])
         columns = {"experiment": "experiment"}
         columns |= {f"{part}_{m}": f"{part} {m.upper()}" for part in ("cv", "holdout") for m in metrics}
-        if rows["share_of_ceiling"].notna().any():
+        if "months_error" in rows and rows["months_error"].notna().any():
+            columns["months_error"] = f"months {metrics[-1].upper()}"
+        if "share_of_ceiling" in rows and rows["share_of_ceiling"].notna().any():
             columns["share_of_ceiling"] = "share of ceiling"
         columns |= {"seconds": "seconds", "peak_memory_gb": "peak GB"}
         cv, late = rows["cv_rows"].iloc[0], rows["holdout_rows"].iloc[0]

@@ -1,0 +1,18 @@
+"""A neural network on the features of exp051. Parents: none. Asks: what does a smooth model add to the trees?"""
+
+from dataclasses import dataclass
+
+from smp.learners import MLP
+from smp.runner import Experiment, run_cv
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = ("video_stats", "minilm_content")
+    label_features: tuple[str, ...] = ("user_labels",)
+    learner: MLP = MLP(objective="l1", epochs=15, batch_size=128, dropout=0.4, weight_decay=0.1, width=128)
+    weight: str = "inverse_label"
+
+
+if __name__ == "__main__":
+    run_cv(__file__, Config, track="video", small={"seeds": (0, 1)})

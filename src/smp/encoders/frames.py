@@ -1,0 +1,88 @@
+"""Videos through a picture encoder: frames taken uniformly over the clip, each encoded, their embeddings averaged."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+
+from smp.encoders.base import Encoder
+
+LONGEST = 20_000  # frames decoded one after the other at most: 11 minutes at 30 a second
+
+
+def read_frames(path: str | Path, count: int) -> list[Image.Image]:
+    """At most `count` RGB frames from the middles of equal parts of the clip, in time order; [] for an unreadable file.
+
+    Where the length is known, each moment is sought from its key frame; else the clip is decoded from start to end. A
+    clip that ends early, as truncated files do, gives the frames it has.
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            start = float((stream.start_time or 0) * stream.time_base)
+            length = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
+            if length > 0:
+                moments = [start + float(length) * (i + 0.5) / count for i in range(count)]
+                return [frame.to_image() for frame in _at(container, stream, moments)]
+        with av.open(str(path)) as container:
+            held = [frame.to_image() for frame, _ in zip(container.decode(video=0), range(LONGEST))]
+        return [held[len(held) * (2 * i + 1) // (2 * count)] for i in range(min(count, len(held)))]
+    except Exception:  # whatever a damaged file makes the decoder raise: OSError, ValueError, IndexError, ...
+        return []
+
+
+def _at(
+    container: av.container.InputContainer, stream: av.VideoStream, moments: list[float]
+) -> Iterator[av.VideoFrame]:
+    """The first frame at or after each moment (seconds), or the last one before it."""
+    for moment in moments:
+        found = None
+        try:
+            container.seek(int(moment / stream.time_base), stream=stream)  # to the key frame before
+            for found in container.decode(stream):
+                if found.time is None or found.time >= moment:
+                    break
+        except av.FFmpegError:  # a damaged part: the other moments may be whole
+            pass
+        if found is not None:
+            yield found
+
+
+def frame_encoder(pictures: Encoder, frames: int) -> Encoder:
+    """An encoder of pictures as one of videos: paths in, the mean embedding of `frames` frames out.
+
+    The row of a video without a readable frame is zero, and rows stay aligned with the paths.
+    """
+
+    def prepare(paths: list[str]) -> dict[str, Tensor]:
+        clips = [read_frames(path, frames) for path in paths]
+        counts = torch.tensor([len(clip) for clip in clips])
+        shown = [frame for clip in clips for frame in clip] or [Image.new("RGB", (32, 32))]
+        owner = torch.repeat_interleave(torch.arange(len(paths)), counts) if counts.any() else torch.zeros(1).long()
+        return {"pixels": pictures.prepare(shown), "owner": owner, "counts": counts}
+
+    def encode(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        made, counts = pictures.encode(batch["pixels"]), batch["counts"]
+        return {name: _mean(made[name], batch["owner"], counts) for name in pictures.outputs}
+
+    return replace(
+        pictures, reads="video", prepare=prepare, encode=encode, source=f"{pictures.source}, mean of {frames} frames"
+    )
+
+
+def _mean(values: Tensor, owner: Tensor, counts: Tensor) -> Tensor:
+    """(B, d) means of the rows (f, d) of every owner (f,) in 0..B-1; 0 where the count (B,) is 0."""
+    total = torch.zeros(len(counts), values.shape[1], dtype=torch.float32, device=values.device)
+    total.index_add_(0, owner, values.float())
+    return torch.where(counts[:, None] > 0, total / counts[:, None].clamp(min=1), 0.0)
+
+
+def video_paths(posts: pd.DataFrame, folder: Path) -> list[str]:
+    """(n,) paths of the videos below the track's data folder, whether or not they exist; "" where none is named."""
+    return [f"{folder}/{path}" if path else "" for path in posts["video_path"]]
