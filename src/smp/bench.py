@@ -1,4 +1,4 @@
-"""Measurements at full size: `python -m smp.bench tabular`, `representations` (encoders, CLIP_FT), `smpd30k` (real rows)."""
+"""Measurements: `python -m smp.bench tabular`, `representations` (encoders, CLIP_FT) and `smpd30k` (real rows)."""
 
 import importlib
 import multiprocessing

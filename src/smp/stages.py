@@ -41,10 +41,13 @@ class Stage:
 
 
 CLIPS = "features/image/*, metrics.json"
-LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
+LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
 STAGES = (
     Stage(
-        "exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations",
+        "exp000_small_clip",
+        "image",
+        writes="an open_clip folder, metrics.json",
+        group="representations",
         profiles=("small",),
     ),
     Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
@@ -56,24 +59,33 @@ STAGES = (
     Stage("exp015_clip_ft", "image", ("exp001_clip_ft",), group="representations"),
     Stage("exp020_fusion", "image", LEVEL1),
     Stage(
-        "exp021_ablation", "image",
+        "exp021_ablation",
+        "image",
         ("exp001_clip_ft", "exp002_clip", "exp003_blip", "exp004_vit_bert", "exp005_resnet_bert"),
-        "table1.csv, table1.md, table1.png, metrics.json", "studies",
+        "table1.csv, table1.md, table1.png, metrics.json",
+        "studies",
     ),
     Stage(
         "exp030_sample_selection", "image", ("exp001_clip_ft",), "selection.csv, selection.png, metrics.json", "studies"
     ),
     Stage("exp031_oversampling", "image", (), "oversampling.csv, oversampling.png, metrics.json", "studies"),
     Stage(
-        "exp032_alignment", "image", ("exp001_clip_ft", "exp002_clip", "exp010_lgbm"),
-        "words, classes, lookalikes, spread.csv, words.png, alignment.png, metrics.json", "studies",
+        "exp032_alignment",
+        "image",
+        ("exp001_clip_ft", "exp002_clip", "exp010_lgbm"),
+        "words, classes, lookalikes, spread.csv, words.png, alignment.png, metrics.json",
+        "studies",
     ),
     Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
     Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
     Stage(
-        "exp035_representations", "image", ("exp001_clip_ft", "exp002_clip", "exp005_resnet_bert"),
-        "representations.csv, accuracy.csv, representations.png, metrics.json", "studies",
+        "exp035_representations",
+        "image",
+        ("exp001_clip_ft", "exp002_clip", "exp005_resnet_bert"),
+        "representations.csv, accuracy.csv, representations.png, metrics.json",
+        "studies",
     ),
+    Stage("exp036_drift", "image", writes="drift.csv, metrics.json", group="studies"),
     Stage("exp051_lgbm", "video"),
 )
 

@@ -19,7 +19,7 @@ from smp.encoders.parallel import device, once
 from smp.encoders.shards import Batch, into_store
 
 BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
-# Blocks of F in the order of eq. 11, each d wide.
+# Blocks of F in the order of eq. 11, each d wide; its s, the user's behaviour, is a feature family of its own.
 BLOCKS = ("image", "text", "global_prompt", "local_prompt", "projected_image", "visual_prototype", "textual_prototype")
 Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, ...]]
 

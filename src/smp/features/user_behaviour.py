@@ -43,6 +43,11 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[place]
 
 
+def identity(posts: pd.DataFrame) -> pd.DataFrame:
+    """user_id as a category, for a learner that gives users a level of their own (smp.learners.Linear)."""
+    return posts[["user_id"]]
+
+
 def account(posts: pd.DataFrame) -> pd.DataFrame:
     """The account's own data alone (n, 13), what a post's statistics say of its user; no column without such data."""
     columns = _account(posts, seconds(posts["time"]).astype(np.int64)) if "photo_count" in posts else {}

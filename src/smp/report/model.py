@@ -38,9 +38,9 @@ def representative(results: Results) -> str:
     config = json.loads((results.folder / results.final / "config.json").read_text())["config"]
     names = config.get("parents") or list(results.metrics)
     scores = results.scores[results.scores["experiment"].isin(names)]
-    for name in scores.sort_values(
-        f"holdout_{results.main_metric}", ascending=results.main_metric != "src"
-    )["experiment"]:
+    for name in scores.sort_values(f"holdout_{results.main_metric}", ascending=results.main_metric != "src")[
+        "experiment"
+    ]:
         if "num_leaves" in (_config(results, name).get("learner") or {}):
             return name
     return ""
