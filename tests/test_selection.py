@@ -18,10 +18,10 @@ from smp.learners import LightGBM
 from smp.runner import Experiment, run_cv, write_json
 from smp.selection import Selection, least
 
-LOSSES = st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.5001, 2.0, np.nan]), st.integers(0, 3)), min_size=1, max_size=40)
+ROW = st.tuples(st.sampled_from([0.1, 0.5, 0.5001, 2.0, np.nan]), st.integers(0, 3))  # loss and class
 
 
-@given(LOSSES, st.sampled_from([0.1, 0.3, 0.5, 0.77, 1.0]))
+@given(st.lists(ROW, min_size=1, max_size=40), st.sampled_from([0.1, 0.3, 0.5, 0.77, 1.0]))
 def test_the_share_of_least_loss_is_kept(rows, share):
     loss, classes = (np.array(column) for column in zip(*rows))
     kept = least(loss, share)

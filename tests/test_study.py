@@ -63,9 +63,11 @@ def test_every_post_is_predicted_from_other_folds_and_scored_by_seed(demo_run):
     posts = load_posts("image")
     folds = load_folds("image", posts)
     y = posts["label"].to_numpy()
-    table, costs = cross_predict(
-        posts, folds, (0, 10), lambda part, seed: np.full(len(part.query), y[part.train].mean()) + seed * (part.query % 3)
-    )
+
+    def fit_predict(part, seed):
+        return np.full(len(part.query), y[part.train].mean()) + seed * (part.query % 3)
+
+    table, costs = cross_predict(posts, folds, (0, 10), fit_predict)
     for part in parts_of(posts, folds)[:5]:
         assert table.loc[posts.index[part.query], "seed0"].to_numpy() == pytest.approx(y[part.train].mean())
     assert costs["fit_seconds"] >= 0
