@@ -12,6 +12,7 @@ from smp.data import load_posts
 from smp.folds import load_folds
 from smp.metrics import mae, src
 from smp.oof import parts_of
+from smp.paths import DataError
 from smp.study import cross_predict, run_cells, seed_scores, spread
 
 HOLD = """
@@ -78,3 +79,9 @@ def test_every_post_is_predicted_from_other_folds_and_scored_by_seed(demo_run):
     flat = spread(scores)
     assert flat["cv_mae"] == pytest.approx(scores["cv_mae"].mean())
     assert flat["cv_mae_sd"] == pytest.approx(abs(scores["cv_mae"].diff().iloc[1]) / 2)
+
+
+def test_a_study_of_other_folds_is_refused(demo_run):
+    posts = load_posts("image")
+    with pytest.raises(DataError, match="without --scheme"):
+        cross_predict(posts, load_folds("image", posts, "random"), (0,), lambda part, seed: np.zeros(len(part.query)))

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from smp.data.store import read_note, read_table, write_table
 from smp.metrics import TRACK_METRICS
 from smp.oof import Part, parts_of
-from smp.paths import Track
+from smp.paths import DataError, Track
 
 Cell = tuple[pd.DataFrame, dict[str, float]]  # out-of-fold predictions (fold, a column a seed), and what they cost
 
@@ -60,11 +60,14 @@ def cross_predict(
 ) -> Cell:
     """Out-of-fold predictions of every labelled post, a column a seed.
 
-    Costs: `fit_seconds`, mean processor time of a fit (which does not grow when other work shares the machine), and
-    `fit_mb`, the mean growth of the process's peak memory while it ran (Linux; elsewhere NaN).
+    Raises DataError where the folds are not blocks in time. Costs: `fit_seconds`, mean processor time of a fit (which
+    does not grow when other work shares the machine), and `fit_mb`, the mean growth of the process's peak memory while
+    it ran (Linux; elsewhere NaN).
     """
-    tables, seconds, megabytes = [], [], []
-    for part in parts_of(posts, folds):
+    parts, tables, seconds, megabytes = parts_of(posts, folds), [], [], []
+    if any(part.name == "holdout" for part in parts):
+        raise DataError("a study's holdout is the last fold in time: run it without --scheme")
+    for part in parts:
         if not part.name.startswith("fold"):
             continue
         columns = {}
