@@ -189,10 +189,10 @@ def spread_answers(spread: pd.DataFrame) -> list[dict]:
     stable = (spread[["sd_of_users", "relative_sd_of_users"]].min() < STABLE).any()
     return [
         {
-            "claim": f"some categories are stable across users (standard deviation under {STABLE})",
+            "claim": f"some categories are stable across users (standard deviation under {STABLE}, if of the mean label)",
             "answer": "yes" if stable else "no",
-            "numbers": f"least in {best['category']}: users' means vary by {best['sd_of_users']:.2f}, "
-            f"{best['relative_sd_of_users']:.0%} of the mean label",
+            "numbers": f"least in {best['category']}: the means of {best['users']} users vary by "
+            f"{best['sd_of_users']:.2f}, {best['relative_sd_of_users']:.3f} of the mean label",
         }
     ]
 
