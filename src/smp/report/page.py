@@ -274,6 +274,8 @@ STUDY_PICTURES = {
 }  # fmt: skip
 STUDY_TABLES = {
     "exp034_families": ("families.csv", "Feature families, added one after the other"),
+    "exp035_representations": ("representations.csv", "Representations, the same learner on each"),
+    "exp036_drift": ("drift.csv", "Means against the drift in time"),
     "exp032_alignment": ("lookalikes.csv", "Pairs of one user's posts: how far their labels lie apart"),
 }
 
@@ -398,7 +400,7 @@ def _note(results: Results, study: str) -> str:
     config = json.loads((results.folder / study / "config.json").read_text())["config"]
     rows = f"{m['rows']:,} posts" if "rows" in m else ""
     held = f"holdout {m['holdout_rows']:,}" if "holdout_rows" in m else ""
-    seeds = f"{len(config['seeds'])} seeds" if config.get("seeds") else ""
+    seeds = f"seeds: {len(config['seeds'])}" if config.get("seeds") else ""
     note = ", ".join(filter(None, (rows, held, seeds)))
     return f"Measured on {note}." if note else ""
 
