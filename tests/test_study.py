@@ -1,5 +1,6 @@
 """Cells of a study: made once, gone on with, shared by processes, and never blocked by a dead one."""
 
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -39,6 +40,15 @@ def test_cells_are_made_once(tmp_path, processes):
     assert made["bb"][1] == {"fit_seconds": 1.5}
     again = run_cells(tmp_path, ["ccc", "a"], refuse)
     pd.testing.assert_frame_equal(again["ccc"][0], made["ccc"][0])
+
+
+def test_a_forked_stage_that_shares_its_cells_ends_when_they_are_made(tmp_path):
+    stage = multiprocessing.get_context("fork").Process(target=run_cells, args=(tmp_path, ["a", "bb"], make, 2))
+    stage.start()
+    stage.join(60)  # idle workers would keep it for 300 s
+    alive = stage.is_alive()
+    stage.kill()
+    assert not alive and stage.exitcode == 0 and len(list(tmp_path.glob("*.parquet"))) == 2
 
 
 def test_a_claimed_cell_is_left_to_its_owner_and_taken_over_when_that_dies(tmp_path):

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
+from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from smp.data.store import read_note, read_table, write_table
@@ -34,6 +35,8 @@ def run_cells(folder: Path, cells: Sequence[str], make: Callable[[str], Cell], p
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
         for _ in tqdm(attempts, total=len(cells), desc=folder.parent.name, unit="cell"):
             pass
+    if processes > 1:  # else a forked stage would wait minutes at its end for the idle workers to leave
+        get_reusable_executor().shutdown(wait=True)
     for cell in cells:  # claimed by others, or left by one that died meanwhile
         _attempt(folder / f"{cell}.parquet", make, wait=-1)
     return {cell: _read(folder / f"{cell}.parquet") for cell in cells}
