@@ -1,14 +1,25 @@
-"""The README's generated parts: what the table says, and that the checked-in README still fits the code."""
+"""The report page and the README's generated parts: what they say, that they stand alone and are not stale."""
 
+import json
 import re
+import runpy
+import shutil
+import sys
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from smp import report
+from smp import paths
+from smp.metrics import mae
+from smp.oof import parts_of
 from smp.paths import ROOT, DataError
+from smp.report import figures, model, page, readme
+from smp.report.results import Results
 from smp.stages import STAGES
 
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 ROWS = {
     "experiment": ["exp010_lgbm", "exp020_fusion"], "track": "image", "data": "GENERATED DEMO", "profile": "small",
     "scheme": "time", "cv_rows": 6286, "holdout_rows": 1257, "cv_src": [0.7, 0.72], "cv_mae": [1.3, 1.25],
@@ -18,35 +29,124 @@ ROWS = {
 
 
 def test_the_table_says_the_rows_and_every_score():
-    table = report.score_table(pd.DataFrame(ROWS))
+    table = readme.score_table(pd.DataFrame(ROWS))
     assert "cv on 6,286 posts, holdout on the last 1,257" in table
     assert "| exp020_fusion | 0.72 | 1.25 | 0.625 | 1.35 | 0.9 | 2.5 | 0.25 |" in table
     official = pd.DataFrame(ROWS).assign(data="official", share_of_ceiling=float("nan"))
-    assert "share of ceiling" not in report.score_table(official)
+    assert "share of ceiling" not in readme.score_table(official)
 
 
 def test_a_block_is_replaced_and_nothing_else(tmp_path):
     file = tmp_path / "R.md"
     file.write_text("a\n<!-- scores: made by x -->\nold\nolder\n<!-- /scores -->\nb\n")
-    report.replace_block(file, "scores", r"new \1")
+    readme.replace_block(file, "scores", r"new \1")
     assert file.read_text() == "a\n<!-- scores: made by x -->\nnew \\1\n<!-- /scores -->\nb\n"
     with pytest.raises(DataError, match="no block"):
-        report.replace_block(file, "table", "x")
-
-
-def test_the_figure_is_drawn(tmp_path):
-    report.score_figure(pd.DataFrame(ROWS), tmp_path / "f" / "scores.png")
-    assert (tmp_path / "f" / "scores.png").read_bytes()[:4] == b"\x89PNG"
+        readme.replace_block(file, "table", "x")
 
 
 def test_without_scores_it_names_the_command(demo_run):
-    with pytest.raises(DataError, match=r"no scores yet; make them with: bash run_all\.sh"):
-        report.read_scores()
+    for write in (page.write, readme.write):
+        with pytest.raises(DataError, match=r"no scores yet; make them with: bash run_all\.sh"):
+            write()
 
 
-def test_the_readme_names_every_scored_experiment_and_only_those():
+def test_the_readme_is_not_stale():
     text = (ROOT / "README.md").read_text()
-    block = re.search(r"<!-- scores:.*?<!-- /scores -->", text, re.DOTALL)[0]
-    named = set(re.findall(r"\| (exp\d+_\w+)", block))
-    assert named == {s.name for s in STAGES if "oof.parquet" in s.writes}, "run: python -m smp.report readme"
-    assert (ROOT / "exp" / "figures" / "scores.png").exists()
+    for name, wanted in readme.blocks().items():
+        assert readme.block(name).search(text)[2] == wanted + "\n", f"{name}: run python -m smp.report readme"
+    for name in ("scores", *readme.STUDIES):
+        with Image.open(readme.FOLDER / f"{name}.png") as picture:
+            assert picture.info["Description"] == readme.digest(name), f"{name}.png: run python -m smp.report readme"
+        assert f"exp/figures/{name}.png" in text
+    scores = pd.read_csv(readme.FOLDER / "scores.csv")
+    assert set(scores["experiment"]) == {s.name for s in STAGES if "oof.parquet" in s.writes}
+    assert set(scores["data"]) == {"GENERATED DEMO"}
+
+
+@pytest.fixture
+def run(demo_run, monkeypatch):
+    def call(name, *arguments):
+        script = str(ROOT / "exp" / name / "train.py")
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        runpy.run_path(script, run_name="__main__")
+
+    return call
+
+
+@pytest.fixture
+def results(run):
+    run("exp010_lgbm", "--learner.rounds", "30", "--seeds", "0")
+    return Results("image")
+
+
+def test_predictions_are_the_oof_and_seen_users_those_of_the_other_folds(results):
+    table, posts = results.predictions, results.posts
+    metrics = json.loads((results.folder / "exp010_lgbm" / "metrics.json").read_text())
+    assert table["error"].mean() == pytest.approx(metrics["cv"]["mae"]) == mae(table["label"], table["pred"])
+    for part in parts_of(posts, table[["fold", "holdout"]])[:5]:
+        known = posts["user_id"].iloc[part.query].isin(posts["user_id"].iloc[part.train].unique())
+        assert table.loc[posts.index[part.query], "seen"].tolist() == known.tolist()
+
+
+def test_shap_values_add_up_to_the_predictions_and_are_kept(results, monkeypatch):
+    made = model.explain(results)
+    assert made.experiment == "exp010_lgbm" and made.importance["gain"].sum() == pytest.approx(1)
+    assert made.importance["shap"].is_monotonic_decreasing and len(made.shap.columns) == model.SHOWN
+    top = made.importance["feature"][0]
+    assert made.shap[top].abs().mean() == pytest.approx(made.importance["shap"][0])
+    assert set(made.shap.index) <= set(results.predictions.index[results.predictions["holdout"]])
+    monkeypatch.setattr(model, "_explain", lambda *a: pytest.fail("made again"))
+    pd.testing.assert_frame_equal(model.explain(results).shap, made.shap)
+
+
+def test_the_page_stands_alone_and_names_what_is_missing(results, run):
+    run("exp031_oversampling", "--lightgbm.rounds", "3", "--catboost.rounds", "3", "--processes", "1")
+    (path,) = page.write()
+    assert path == paths.output("image") / "report" / "index.html"
+    text = path.read_text()
+    assert not re.search(r"(src|href)=\"(?!data:|#)", text) and "http" not in text
+    assert "<b>exp010_lgbm" not in text and "exp010_lgbm" in text
+    metrics = json.loads((results.folder / "exp010_lgbm" / "metrics.json").read_text())
+    assert f"{metrics['holdout']['src']:.4f}" in text
+    assert "lowers the tail&#x27;s error" in text and "Learning from a share" in text
+    assert "<code>python exp/exp030_sample_selection/train.py</code> makes it" in text
+    assert "<code>bash run_all.sh studies</code> makes it" in text
+    assert page.write() == [path] and path.read_text() == text, "the same bytes again"
+
+
+@pytest.mark.skipif(not BROWSER, reason="no Chromium or Chrome on this machine: apt-get install chromium")
+def test_the_page_in_a_browser(results, run):
+    from playwright.sync_api import sync_playwright
+
+    run("exp031_oversampling", "--lightgbm.rounds", "3", "--catboost.rounds", "3", "--processes", "1")
+    (path,) = page.write()
+    complaints, asked = [], []
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        for width in (390, 1280):
+            tab = browser.new_page(viewport={"width": width, "height": 844})
+            tab.on("console", lambda message: complaints.append(message.text))
+            tab.on("pageerror", lambda error: complaints.append(str(error)))
+            tab.on("request", lambda request: asked.append(request.url))
+            tab.goto(path.as_uri())
+            broken = tab.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).length")
+            assert broken == 0 and tab.evaluate("document.images.length") >= 8
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width, f"scrolls sideways at {width} px"
+            for link in tab.query_selector_all("nav a"):
+                assert tab.query_selector(link.get_attribute("href")), "a link of the page leads nowhere"
+        browser.close()
+    assert complaints == [] and [u for u in asked if not u.startswith(("file:", "data:"))] == []
+
+
+def test_every_group_of_posts_is_drawn(results):
+    table = results.predictions
+    groups = pd.DataFrame({"error": [1.0, 2.0], "se": [0.1, 0.2], "posts": [10, 5]}, index=["a", "b"])
+    for figure in (
+        figures.calibration(table), figures.folds(table), figures.labels(table["label"], table["pred"]),
+        figures.months(results.posts), figures.error_bars(groups, "group", "MAE"),
+    ):  # fmt: skip
+        axis = figure.axes[0]
+        assert axis.has_data() and (axis.get_xlabel() or axis.get_ylabel())
+    middle = figures.calibration(table).axes[0].lines[0]
+    assert np.mean(middle.get_ydata()) == pytest.approx(table["label"].mean(), rel=0.02), "bins of equal size"

@@ -24,7 +24,7 @@ SMALL = {"model": "random", "loading": Loading(batch_size=128, workers=1, precis
 
 def make(run: Run) -> dict:
     image, text = blip(run.config.model)
-    return encode_track([("blip", image), ("blip", text)], run.config.description, run.config.loading)
+    return encode_track([("blip", image), ("blip", text)], run.config.description, run.config.loading, run.config.pca)
 
 
 if __name__ == "__main__":

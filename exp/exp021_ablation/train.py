@@ -59,7 +59,7 @@ class Config:
     features: tuple[str, ...] = tuple(sorted({*sum((*STATISTICS.values(), *REPRESENTATIONS.values()), ())}))
     lightgbm: LightGBM = LightGBM(objective="huber", rounds=800, feature_fraction=0.3)
     catboost: CatBoost = CatBoost(rounds=800, depth=6, rsm=0.3)
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    seeds: tuple[int, ...] = (0, 1, 2)
     processes: int = 1  # at work on the cells
 
 

@@ -1,5 +1,6 @@
 """What studies are made of: cells, each a model cross-validated one way, shared by as many processes as there are."""
 
+import ctypes
 import json
 import time
 import warnings
@@ -9,13 +10,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
+from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 from smp.data.locks import locked
 from smp.data.store import read_note, read_table, write_table
 from smp.metrics import TRACK_METRICS
 from smp.oof import Part, parts_of
-from smp.paths import Track
+from smp.paths import DataError, Track
 
 Cell = tuple[pd.DataFrame, dict[str, float]]  # out-of-fold predictions (fold, a column a seed), and what they cost
 
@@ -33,6 +35,8 @@ def run_cells(folder: Path, cells: Sequence[str], make: Callable[[str], Cell], p
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
         for _ in tqdm(attempts, total=len(cells), desc=folder.parent.name, unit="cell"):
             pass
+    if processes > 1:  # else a forked stage would wait minutes at its end for the idle workers to leave
+        get_reusable_executor().shutdown(wait=True)
     for cell in cells:  # claimed by others, or left by one that died meanwhile
         _attempt(folder / f"{cell}.parquet", make, wait=True)
     return {cell: _read(folder / f"{cell}.parquet") for cell in cells}
@@ -54,11 +58,14 @@ def cross_predict(
 ) -> Cell:
     """Out-of-fold predictions of every labelled post, a column a seed.
 
-    Costs: `fit_seconds`, mean processor time of a fit (which does not grow when other work shares the machine), and
-    `fit_mb`, the mean growth of the process's peak memory while it ran (Linux; elsewhere NaN).
+    Raises DataError where the folds are not blocks in time. Costs: `fit_seconds`, mean processor time of a fit (which
+    does not grow when other work shares the machine), and `fit_mb`, the mean growth of the process's peak memory while
+    it ran (Linux; elsewhere NaN).
     """
-    tables, seconds, megabytes = [], [], []
-    for part in parts_of(posts, folds):
+    parts, tables, seconds, megabytes = parts_of(posts, folds), [], [], []
+    if any(part.name == "holdout" for part in parts):
+        raise DataError("a study's holdout is the last fold in time: run it without --scheme")
+    for part in parts:
         if not part.name.startswith("fold"):
             continue
         columns = {}
@@ -95,10 +102,11 @@ def say(answers: Sequence[dict[str, str]]) -> None:
 
 
 def _reset_peak() -> float:
-    """Forget the process's peak memory; returns what it holds now (MB)."""
+    """Give free memory back to the system and forget the process's peak; returns what it holds now (MB)."""
     try:
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
+    except (OSError, AttributeError, TypeError):  # not Linux
         return np.nan
     return _peak()
 

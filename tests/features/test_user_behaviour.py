@@ -213,3 +213,12 @@ def test_a_bare_user_and_a_single_post(bare_posts):
     )
     made = user_behaviour.build(video)
     assert not [c for c in made if c.startswith(("account", "user_category"))]
+
+
+def test_the_account_alone_is_the_accounts_part_of_all(random_posts, made):
+    alone = user_behaviour.account(random_posts)
+    pd.testing.assert_frame_equal(alone, made.loc[alone.index, list(alone)])
+    accounts = {c for c in made if c.startswith(("account_", "user_description_", "location_description_"))}
+    assert set(alone) == accounts
+    without = random_posts.drop(columns="photo_count")
+    assert user_behaviour.account(without).shape == (len(without), 0)

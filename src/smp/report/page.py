@@ -48,10 +48,16 @@ tr.best td{font-weight:700}
 .numbers b{display:block;font-size:1.25rem}
 .numbers span{color:var(--quiet);font-size:.82rem}
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,330px),1fr));gap:1rem}
-figure{margin:.6rem 0;min-width:0}
+figure{margin:.6rem 0;min-width:0;max-width:560px}
 figure img{width:100%;height:auto;display:block}
+figure.wide{max-width:none}
 figure.wide img{min-width:720px}
 figcaption{color:var(--quiet);font-size:.85rem}
+@media(max-width:600px){
+.claims tr:first-child{display:none}
+.claims td{display:block;border:0;padding:.1rem .3rem}
+.claims tr{display:block;border-bottom:1px solid var(--line);padding:.5rem 0}
+}
 """
 
 
@@ -122,7 +128,7 @@ def in_short(tracks: list[Results]) -> str:
         parts.append(f"<h3>{results.track.capitalize()} track, {html.escape(str(best.name))}</h3>")
         shown = "".join(f"<div><b>{n}</b><span>{t}</span></div>" for n, t in boxes)
         parts.append(f'<div class="numbers">{shown}</div>')
-        parts.append(_what_helps(results))
+        parts += [_what_helps(results), _where_it_errs(results)]
     return "\n".join(parts)
 
 
@@ -143,9 +149,21 @@ def _what_helps(results: Results) -> str:
     return f"<p>What helps most, added one after the other (holdout SRC): {', '.join(said)}.</p>" if said else ""
 
 
+def _where_it_errs(results: Results) -> str:
+    """Error by seen user and in the tails, in words."""
+    table, unit = results.predictions, UNITS[results.track]
+    of_user = table.groupby("seen")["error"].mean()
+    of_tenth = table["error"].groupby(pd.qcut(table["label"].rank(method="first"), 10, labels=False)).mean()
+    users = ", ".join(f"{error:.3f} for {'seen' if seen else 'unseen'}" for seen, error in of_user.items())
+    return (
+        f"<p>Where it errs ({unit}): {users} users; {of_tenth.iloc[0]:.3f} for the least popular tenth, "
+        f"{of_tenth.iloc[4:6].mean():.3f} in the middle, {of_tenth.iloc[-1]:.3f} for the most popular tenth.</p>"
+    )
+
+
 def claim_table(answers: pd.DataFrame) -> str:
     if answers.empty:
-        return missing("No study has been run", STUDIES)
+        return missing("Claims are checked by the studies", STUDIES)
     rows = []
     for a in answers.sort_values("study", kind="stable").to_dict("records"):
         kind = a["answer"].split(",")[0]
@@ -154,7 +172,7 @@ def claim_table(answers: pd.DataFrame) -> str:
         kinds = ("text long", "text", "text long", "text")
         rows.append("<tr>" + "".join(f'<td class="{k}">{c}</td>' for k, c in zip(kinds, cells)) + "</tr>")
     head = "".join(f'<th class="text">{n}</th>' for n in ("claim", "here", "numbers", "study"))
-    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+    return f'<div class="scroll"><table class="claims"><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
 def data(results: Results) -> Iterator[str]:
@@ -189,7 +207,7 @@ def drift(results: Results) -> Iterator[str]:
         return
     table = results.table("exp033_validation", "validation.csv")
     if table is None:
-        yield missing("Which validation tells the score on later posts", STUDIES)
+        yield missing("Which validation tells the score on later posts?", STUDIES)
         return
     yield "<h3>Which validation tells the score on later posts?</h3>"
     yield html_table(table)
@@ -257,6 +275,8 @@ STUDY_PICTURES = {
 }  # fmt: skip
 STUDY_TABLES = {
     "exp034_families": ("families.csv", "Feature families, added one after the other"),
+    "exp035_representations": ("representations.csv", "Representations, the same learner on each"),
+    "exp036_drift": ("drift.csv", "Means against the drift in time"),
     "exp032_alignment": ("lookalikes.csv", "Pairs of one user's posts: how far their labels lie apart"),
 }
 
@@ -372,7 +392,7 @@ def _study_pictures(results: Results, wanted: dict[str, dict[str, str]]) -> Iter
             if path.exists():
                 yield picture(path.read_bytes(), f"{caption} {_note(results, study)}", wide=True)
             else:
-                yield missing(caption, f"python exp/{study}/train.py")
+                yield missing(caption.split(":")[0].rstrip("."), f"python exp/{study}/train.py")
 
 
 def _note(results: Results, study: str) -> str:
@@ -381,13 +401,13 @@ def _note(results: Results, study: str) -> str:
     config = json.loads((results.folder / study / "config.json").read_text())["config"]
     rows = f"{m['rows']:,} posts" if "rows" in m else ""
     held = f"holdout {m['holdout_rows']:,}" if "holdout_rows" in m else ""
-    seeds = f"{len(config['seeds'])} seeds" if config.get("seeds") else ""
+    seeds = f"seeds: {len(config['seeds'])}" if config.get("seeds") else ""
     note = ", ".join(filter(None, (rows, held, seeds)))
     return f"Measured on {note}." if note else ""
 
 
 def missing(what: str, command: str) -> str:
-    return f'<p class="missing">{html.escape(what)} Not there yet: <code>{html.escape(command)}</code> makes it.</p>'
+    return f'<p class="missing">{html.escape(what)}: not there yet, <code>{html.escape(command)}</code> makes it.</p>'
 
 
 def html_table(table: pd.DataFrame, bold: pd.Series | None = None) -> str:

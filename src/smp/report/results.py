@@ -92,8 +92,9 @@ class Results:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """A scores.csv. Raises DataError where it is not there or has no row yet."""
+    """A scores.csv, with a share_of_ceiling that is empty for official data. Raises DataError where it is not there."""
     try:
-        return pd.read_csv(path)
-    except (FileNotFoundError, pd.errors.EmptyDataError):
+        table = pd.read_csv(path)
+        return table.assign(share_of_ceiling=table.get("share_of_ceiling", np.nan))
+    except FileNotFoundError:
         raise DataError(f"{path}: no scores yet; make them with: bash run_all.sh") from None

@@ -1,0 +1,79 @@
+"""Sample selection: the rows of least loss, by the definition, and switched on through an experiment's config."""
+
+import json
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smp import paths
+from smp.data import load_posts
+from smp.data.store import write_table
+from smp.folds import load_folds
+from smp.learners import LightGBM
+from smp.runner import Experiment, run_cv, write_json
+from smp.selection import Selection, least
+
+ROW = st.tuples(st.sampled_from([0.1, 0.5, 0.5001, 2.0, np.nan]), st.integers(0, 3))  # loss and class
+
+
+@given(st.lists(ROW, min_size=1, max_size=40), st.sampled_from([0.1, 0.3, 0.5, 0.77, 1.0]))
+def test_the_share_of_least_loss_is_kept(rows, share):
+    loss, classes = (np.array(column) for column in zip(*rows))
+    kept = least(loss, share)
+    assert kept.sum() == max(np.rint(share * len(loss)), 1)
+    filled = np.nan_to_num(loss, nan=np.inf)
+    assert not (~kept).any() or filled[kept].max() <= filled[~kept].min()
+
+    of_each = least(loss, share, classes)
+    for c in np.unique(classes):
+        np.testing.assert_array_equal(of_each[classes == c], least(loss[classes == c], share))
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = ("post_stats",)
+    learner: LightGBM = LightGBM(rounds=5)
+    seeds: tuple[int, ...] = (0,)
+
+
+@pytest.fixture
+def losses(demo_run):
+    """Out-of-fold losses as exp001_clip_ft leaves them, some of them missing."""
+    posts = load_posts("image")
+    folds = load_folds("image", posts)
+    table = pd.DataFrame({"loss": np.random.default_rng(0).random(len(folds))}, index=folds.index)
+    table.iloc[::7] = np.nan
+    write_table(demo_run / "exp001_clip_ft" / "losses.parquet", table)
+    write_json(demo_run / "exp001_clip_ft" / "metrics.json", {})
+    return table
+
+
+def test_an_experiment_learns_from_the_rows_that_are_kept(losses, tmp_path, monkeypatch):
+    seen = []
+    fit = LightGBM.fit
+    monkeypatch.setattr(LightGBM, "fit", lambda self, X, *more: seen.append(len(X)) or fit(self, X, *more))
+    monkeypatch.setattr(sys, "argv", ["train.py", "--keep.share", "0.5", "--keep.per-class"])
+    run_cv(str(tmp_path / "exp950_kept" / "train.py"), Config, "image")
+    posts = load_posts("image")
+    folds = load_folds("image", posts)
+    for k, rows in enumerate(seen[:5]):
+        train = posts.index.get_indexer(folds.index[folds["fold"] != k])
+        kept = Selection(0.5, per_class=True).rows("image", posts, train)
+        assert len(kept) == rows < 0.6 * len(train) and set(kept) <= set(train)
+    settings = json.loads((paths.output("image") / "exp950_kept" / "config.json").read_text())
+    assert set(settings["parents"]) == {"exp001_clip_ft"}, "other losses make another run"
+
+
+def test_without_losses_the_command_is_named_and_nothing_is_read_where_all_are_kept(demo_run):
+    posts = load_posts("image")
+    rows = np.arange(100)
+    assert Selection().rows("image", posts, rows) is rows
+    with pytest.raises(paths.DataError, match=r"python exp/exp001_clip_ft/train\.py"):
+        Selection(0.5).rows("image", posts, rows)
+    with pytest.raises(paths.DataError, match="must be over 0"):
+        Selection(0.0).rows("image", posts, rows)

@@ -1,0 +1,165 @@
+"""The studies' real entry points on 600 generated posts, briefly: what they write, resume and conclude."""
+
+import json
+import runpy
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smp import features, paths
+from smp.data import load_posts
+from smp.data.store import write_embeddings, write_table
+from smp.folds import load_folds
+from smp.matrix import FeatureMatrix
+from smp.paths import ROOT
+from smp.runner import write_json
+
+FAST = ("--lightgbm.rounds", "5", "--catboost.rounds", "5", "--processes", "1")
+SOURCE = ROOT.parent / "shared" / "seeds"
+
+
+def load(name):
+    return runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="loaded")
+
+
+@pytest.fixture
+def run(demo_run, monkeypatch):
+    def call(name, *arguments):
+        script = str(ROOT / "exp" / name / "train.py")
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        runpy.run_path(script, run_name="__main__")
+        folder = demo_run / name
+        return folder, json.loads((folder / "metrics.json").read_text())
+
+    return call
+
+
+@pytest.fixture
+def represented(demo_run):
+    """What the representations' experiments leave: here the picture tells the label of half of the posts."""
+    posts, rng = load_posts("image"), np.random.default_rng(0)
+    folder, n = paths.features("image"), len(posts)
+    told = np.where(rng.random(n) < 0.5, posts["label"].fillna(6), 6)[:, None] + rng.normal(0, 0.1, (n, 1))
+    for name in features.MADE_BY:
+        if name != "clip_ft_stats":
+            noise = rng.normal(size=(n, 3))
+            write_embeddings(folder, name, posts.index, np.hstack([told, noise]) if name == "clip_ft_pca" else noise)
+    stats = pd.DataFrame(rng.random((n, 2)), index=posts.index, columns=["clip_ft_cosine_clip", "clip_ft_cosine"])
+    write_table(folder / "clip_ft_stats.parquet", stats)
+    folds = load_folds("image", posts)
+    losses = pd.DataFrame({"loss": rng.random(len(folds))}, folds.index)
+    write_table(demo_run / "exp001_clip_ft" / "losses.parquet", losses)
+    for name in set(features.MADE_BY.values()):
+        write_json(demo_run / name / "metrics.json", {"track": "image"})
+    return posts
+
+
+def test_table_1_has_every_cell_beside_the_printed_one(run, represented):
+    folder, metrics = run("exp021_ablation", *FAST)
+    table = pd.read_csv(folder / "table1.csv", keep_default_na=False)
+    assert len(table) == 36 and table[["cv_src", "holdout_mae", "holdout_src_sd"]].notna().all(axis=None)
+    at = table.set_index(["user_behaviour", "representation", "model"])
+    assert at.loc[(True, "CLIP_FT", "Fusion"), "paper_src"] == 0.7395
+    told, noise = (at.loc[(False, name, "LightGBM"), "holdout_src"] for name in ("CLIP_FT", "CLIP"))
+    assert told > noise + 0.2
+    assert {a["answer"] for a in metrics["answers"]} <= {"yes", "no", "mostly", "in part"}
+    assert (folder / "table1.md").read_text().count("\n| statistics") == 24
+    cells = {p: p.stat().st_mtime_ns for p in (folder / "cells").glob("*.parquet")}
+    assert len(cells) == 24
+
+    (folder / "metrics.json").unlink()
+    gone = folder / "cells" / "03-CatBoost.parquet"
+    before = pd.read_parquet(gone)
+    gone.unlink()
+    run("exp021_ablation", *FAST)
+    pd.testing.assert_frame_equal(pd.read_parquet(gone), before)
+    assert all(p.stat().st_mtime_ns == t for p, t in cells.items() if p != gone)
+
+
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="the paper's text is not beside the checkout")
+def test_the_printed_numbers_are_the_papers():
+    text = next(SOURCE.glob("000_*")).read_text()
+    lines = [line.split() for line in text.splitlines() if line.startswith("✓")]
+    printed = [tuple(float(v) for v in line if v[0].isdigit()) for line in lines]
+    assert printed == list(load("exp021_ablation")["PAPER"].values()) and len(printed) == 12
+
+
+def test_the_selection_curve_answers_the_papers_claim(run, represented):
+    folder, metrics = run("exp030_sample_selection", *FAST, "--shares", "0.4", "0.77")
+    table = pd.read_csv(folder / "selection.csv")
+    assert len(table) == 2 * (1 + 3 * 2)
+    full = table.query("learner == 'catboost' and method == 'full'").iloc[0]
+    row = table.query("learner == 'catboost' and method == 'loss' and share == 0.77").iloc[0]
+    assert row["cv_src_of_full"] == pytest.approx(row["cv_src"] / full["cv_src"], abs=1e-3)
+    assert row["fit_seconds"] > 0 and row["holdout_src_sd"] >= 0
+    (claim,) = (a for a in metrics["answers"] if "keep SRC" in a["claim"] and "(catboost)" in a["claim"])
+    kept = min(row["cv_src_of_full"], row["holdout_src_of_full"]) > 0.99 and row["fit_seconds_of_full"] < 1
+    assert claim["answer"] == ("yes" if kept else "no") and "77%" in claim["claim"]
+    assert (folder / "selection.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_over_sampling_lies_between_posts_of_the_tail():
+    module = load("exp031_oversampling")
+    rng = np.random.default_rng(0)
+    values = np.column_stack([rng.normal(size=200), rng.normal(100, 50, 200), rng.integers(0, 4, 200)])
+    values = values.astype(np.float32)
+    values[::9, 0], values[::11, 2] = np.nan, np.nan
+    y = rng.uniform(1, 14, 200)
+    X = FeatureMatrix(("a", "b", "c"), ("c",), (values,), (np.arange(200),))
+    tail = y > 12
+    for method in ("copies", "smote"):
+        more, label = module["over_sample"](method, X, y, 12.0, 5, 3, 0)
+        new = more.dense()[200:]
+        np.testing.assert_array_equal(more.dense()[:200], values)
+        assert len(label) == len(more) == 200 + 4 * tail.sum() and label[200:].min() >= y[tail].min()
+        assert label.max() <= y[tail].max() + 1e-9
+        for column in (0, 1):
+            known = values[tail, column][np.isfinite(values[tail, column])]
+            assert np.nanmin(new[:, column]) >= known.min() - 1e-3 and np.nanmax(new[:, column]) <= known.max() + 1e-3
+        assert set(np.nan_to_num(new[:, 2], nan=-1)) <= set(np.nan_to_num(values[tail, 2], nan=-1))
+    assert len(np.unique(new[:, 1])) > tail.sum(), "smote makes posts that were not there"
+    none = module["over_sample"]("none", X, y, 12.0, 5, 3, 0)
+    assert none[0] is X and none[1] is y
+
+
+def test_a_rare_tail_starts_lower(run):
+    module = load("exp031_oversampling")
+    config = module["Config"]()
+    assert module["tail_start"](config, np.linspace(1, 100, 50)) == 12.0
+    assert module["tail_start"](config, np.linspace(1, 11, 1000)) == pytest.approx(10.9)
+    folder, metrics = run("exp031_oversampling", *FAST, "--tail", "9")
+    table = pd.read_csv(folder / "oversampling.csv")
+    assert metrics["tail"] == 9 and len(table) == 6
+    assert table["tail_rows"].eq((load_posts("image")["label"] > 9).sum()).all()
+    copied = table.set_index(["learner", "method"]).loc["lightgbm"]
+    assert copied.loc["copies", "cv_bias"] > copied.loc["none", "cv_bias"], "more of the popular, higher predictions"
+
+
+def test_the_alignment_study_counts(run, represented):
+    run("exp010_lgbm", "--learner.rounds", "20", "--seeds", "0")
+    folder, metrics = run("exp032_alignment")
+    words, posts = pd.read_csv(folder / "words.csv").set_index("words"), load_posts("image")
+    assert words.loc[0, "title"] == (posts["title"].str.strip() == "").sum()
+    assert words["tags"].sum() == len(posts)
+    classes = pd.read_csv(folder / "classes.csv")
+    counts = posts.loc[posts["label"].notna(), "subcategory"].value_counts()
+    assert dict(zip(classes["subcategory"], classes["posts"])) == counts[counts >= 20].to_dict()
+    spread = pd.read_csv(folder / "spread.csv").set_index("category")
+    name = spread.index[0]
+    sd = posts.loc[posts["category"] == name, "label"].std()
+    assert spread.loc[name, "sd_of_posts"] == pytest.approx(sd, abs=1e-3)
+    assert len(metrics["answers"]) >= 4
+
+
+def test_pairs_are_of_one_user_and_their_difference_is_the_papers(represented):
+    module = load("exp032_alignment")
+    train = represented[represented["label"].notna()].iloc[:60].copy()
+    train["user_id"] = pd.Categorical(np.arange(60) // 3)
+    images = FeatureMatrix.from_array(np.eye(60, 4, dtype=np.float16) + 1, list("abcd"), np.arange(60))
+    pairs = module["look_alikes"](train, images, 100_000, 0)
+    assert len(pairs) == 20 * 3, "every pair once where all can be drawn"
+    y = train["label"].to_numpy().reshape(20, 3)
+    every = [abs(a - b) / min(a, b) for row in y for a, b in ((row[0], row[1]), (row[0], row[2]), (row[1], row[2]))]
+    np.testing.assert_allclose(np.sort(pairs["difference"]), np.sort(every))
