@@ -10,6 +10,7 @@ from torch import Tensor
 
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import Features, Logits, losses
+from smp.clip_ft.projection import Attended
 from smp.clip_ft.towers import autocast
 from smp.clip_ft.train import Step
 from smp.data.store import read_embeddings, write_table
@@ -21,14 +22,14 @@ from smp.encoders.shards import Batch, into_store
 BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
 # Blocks of F in the order of eq. 11, each d wide; its s, the user's behaviour, is a feature family of its own.
 BLOCKS = ("image", "text", "global_prompt", "local_prompt", "projected_image", "visual_prototype", "textual_prototype")
-Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, ...]]
+Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, Attended, Tensor, Tensor]]
 
 
 @torch.inference_mode()
 def outputs(
     step: Step, inputs: Inputs, batches: Sequence[np.ndarray], precision: str, workers: int
 ) -> Iterator[Outputs]:
-    """For every batch of rows: the rows, its tensors, the towers' features, the logits, and (x~, V~, T~, G, L)."""
+    """For every batch of rows: the rows, its tensors, the towers' features, the logits, and (x~, V~ then T~, G, L)."""
     target = device()
     step.to(target).eval()
     with autocast(target, precision):
@@ -37,8 +38,8 @@ def outputs(
         tensors = {k: v.to(target, non_blocking=True) for k, v in tensors.items()}
         with autocast(target, precision):
             features = step.towers.features(tensors)
-            logits, enhanced = step.model(features, G, L)
-        yield rows, tensors, features, logits, (*enhanced, G, L)
+            logits, x, prototypes = step.model(features, G, L)
+        yield rows, tensors, features, logits, (x, prototypes, G, L)
 
 
 def classify(step: Step, inputs: Inputs, rows: np.ndarray, precision: str, workers: int = 0) -> pd.DataFrame:
@@ -85,14 +86,14 @@ def _describe(step: Step, said: Outputs) -> tuple[np.ndarray, np.ndarray, np.nda
 
     Without a picture the text says the class, and x~ is 0.
     """
-    _, tensors, features, logits, (x, V, T, G, L) = said
+    _, tensors, features, logits, (x, prototypes, G, L) = said
     seen = features.image.any(1, keepdim=True)
     probability = torch.where(seen, logits.cross, logits.global_text).softmax(1)
     label = tensors["label"]
     given = (label >= 0) & step.model.known[label] & (step.model.config.class_of_post == "given")
     c = torch.where(given, label, probability.argmax(1))
     i = torch.arange(len(c), device=c.device)
-    F = torch.cat([features.image, features.text, G[c], L[c], x * seen, V[i, c], T[i, c]], 1)
+    F = torch.cat([features.image, features.text, G[c], L[c], x * seen, prototypes.of(c), prototypes.of(c + len(G))], 1)
     fit = torch.stack([z.log_softmax(1)[i, c] for z in (*logits, logits.cross)], 1)
     return tuple(part.half().cpu().numpy() for part in (F, probability, fit))
 

@@ -55,7 +55,7 @@ class Step(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """(B, 3) every post's L_g, L_o and L_c."""
-        logits, _ = self.model(self.towers.features(batch), *self.model.classes(self.towers.text))
+        logits, *_ = self.model(self.towers.features(batch), *self.model.classes(self.towers.text))
         return torch.stack(list(losses(logits, batch["label"]).values()), 1)
 
     def learned(self) -> dict[str, Tensor]:
