@@ -14,7 +14,9 @@ import tyro
 from smp import paths, submission
 from smp.data import ensure_data
 from smp.paths import ROOT, DataError, Track, one_line_errors
+from smp.report import page
 from smp.runner import data_name
+from smp.submission import FINAL
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,13 @@ class Stage:
 
 
 CLIPS = "features/image/*, metrics.json"
-LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
+LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
 STAGES = (
     Stage(
-        "exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations",
+        "exp000_small_clip",
+        "image",
+        writes="an open_clip folder, metrics.json",
+        group="representations",
         profiles=("small",),
     ),
     Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
@@ -53,15 +58,36 @@ STAGES = (
     *(Stage(name, "image") for name in LEVEL1),
     Stage("exp015_clip_ft", "image", ("exp001_clip_ft",), group="representations"),
     Stage("exp020_fusion", "image", LEVEL1),
+    Stage(
+        "exp021_ablation",
+        "image",
+        ("exp001_clip_ft", "exp002_clip", "exp003_blip", "exp004_vit_bert", "exp005_resnet_bert"),
+        "table1.csv, table1.md, table1.png, metrics.json",
+        "studies",
+    ),
+    Stage(
+        "exp030_sample_selection", "image", ("exp001_clip_ft",), "selection.csv, selection.png, metrics.json", "studies"
+    ),
+    Stage("exp031_oversampling", "image", (), "oversampling.csv, oversampling.png, metrics.json", "studies"),
+    Stage(
+        "exp032_alignment",
+        "image",
+        ("exp001_clip_ft", "exp002_clip", "exp010_lgbm"),
+        "words, classes, lookalikes, spread.csv, words.png, alignment.png, metrics.json",
+        "studies",
+    ),
     Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
     Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
     Stage(
-        "exp035_representations", "image", ("exp001_clip_ft", "exp002_clip", "exp005_resnet_bert"),
-        "representations.csv, accuracy.csv, representations.png, metrics.json", "studies",
+        "exp035_representations",
+        "image",
+        ("exp001_clip_ft", "exp002_clip", "exp005_resnet_bert"),
+        "representations.csv, accuracy.csv, representations.png, metrics.json",
+        "studies",
     ),
+    Stage("exp036_drift", "image", writes="drift.csv, metrics.json", group="studies"),
     Stage("exp051_lgbm", "video"),
 )
-FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from
 
 
 def main(
@@ -73,14 +99,13 @@ def main(
     """From official files to submission files; finished stages are skipped.
 
     Args:
-        which: a track, which runs what its submission needs; the studies; all of these; or the representations
-            learnt from pixels. What these read is made first.
+        which: a track, which runs what its submission needs; the studies, which answer a question each; the
+            representations learnt from pixels; or all of these. What these read is made first, and a report last.
         force: run finished stages again.
         from_: run this experiment and all later ones again (expNNN or its full name).
         list_: only list the stages, what they read and write, and whether they are done.
     """
-    asked = {"all": ("image", "video", "studies")}.get(which, (which,))
-    stages = with_parents([s for s in STAGES if (s.track if s.group == "submission" else s.group) in asked])
+    stages = with_parents([s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")])
     tracks = [t for t in paths.TRACKS if any(s.track == t for s in stages)]
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
@@ -96,8 +121,11 @@ def main(
     for track in tracks if which in ("image", "video", "all") else ():
         for file in submission.write(FINAL[track], track):
             step(f"check {file}", submission.check, file, track)
-    for root in sorted({paths.output(t) for t in tracks}):
-        print(f"\nScores ({root / 'scores.csv'}):\n{pd.read_csv(root / 'scores.csv').to_string(index=False)}")
+    files = [f for f in sorted({paths.output(t) / "scores.csv" for t in tracks}) if f.exists()]
+    if files:
+        step("report", report)
+    for file in files:
+        print(f"\nScores ({file}):\n{pd.read_csv(file).to_string(index=False)}")
 
 
 def with_parents(stages: Sequence[Stage]) -> list[Stage]:
@@ -124,6 +152,12 @@ def announce(track: Track) -> None:
     elif paths.profile() == "small":
         print("  small profile on official data (no GPU): set SMP_PROFILE=full on a GPU box for the full one")
     ensure_data(track)
+
+
+def report() -> None:
+    """Write the page of what has been run so far."""
+    for path in page.write():
+        print(f"  {path}")
 
 
 def step(title: str, function: Callable, *arguments: object) -> None:

@@ -28,8 +28,12 @@ FAMILIES: dict[Track, dict[str, str]] = {
         "post_stats": "post_stats:build",
         "picture_stats": "picture_stats:build",
         "time_place": "time_place:build",
-        "user_behaviour": "user_behaviour:build",
+        "season": "time_place:season",
+        "user_behaviour": "user_behaviour:build",  # the account's columns are among them
+        "account": "user_behaviour:account",
+        "user_id": "user_behaviour:identity",
         "minilm": "text:sentences",
+        "common_words": "text:common_words",
         "text_words": "text:words",
         "text_characters": "text:characters",
         "text_descriptions": "text:descriptions",
