@@ -38,24 +38,26 @@ class Config:
         *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
         *(name for names in REPRESENTATIONS.values() for name in names),
     )
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels", "retrieval")
     learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    resamples: int = 1000  # of the holdout's posts, for the error of a difference
+    resamples: int = 200  # of the holdout's posts, for the error of a difference
 
 
 def make(run: Run) -> dict:
     config, posts = run.config, load_posts("image")
     y, block = posts["label"].to_numpy(), label_blocks(posts)
     last = [p for p in parts_of(posts, load_folds("image", posts)) if p.name.startswith("fold")][-1]
+    own = {name for names in REPRESENTATIONS.values() for name in names}
+    X = features.load("image", [name for name in config.features if name not in own], posts)
+    tabular = part_matrix("image", X, config.label_features, posts, last, block, config.seeds[0])
+
     made = {}
-    for name, own in REPRESENTATIONS.items():
-        others = {f for names in REPRESENTATIONS.values() for f in names} - {*own}
-        X = features.load("image", [f for f in config.features if f not in others], posts)
+    for name, families in REPRESENTATIONS.items():
+        X = tabular.join(features.load("image", families, posts)) if families else tabular
 
         def fit_predict(part, X=X):
-            matrix = part_matrix("image", X, config.label_features, posts, part, block, config.seeds[0])
-            train, query = matrix.take(part.train), matrix.take(part.query)
+            train, query = X.take(part.train), X.take(part.query)
             pred = [config.learner.fit(train, y[part.train], seed=s).predict(query) for s in config.seeds]
             return np.column_stack(pred)
 
