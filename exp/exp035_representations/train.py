@@ -44,6 +44,9 @@ class Config:
     resamples: int = 200  # of the holdout's posts, for the error of a difference
 
 
+SMALL = {"learner": LightGBM(objective="huber", rounds=400, learning_rate=0.05, extra_trees=True, feature_fraction=0.4)}
+
+
 def make(run: Run) -> dict:
     config, posts = run.config, load_posts("image")
     y, block = posts["label"].to_numpy(), label_blocks(posts)
@@ -112,4 +115,4 @@ def draw(table: pd.DataFrame, accuracy: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make)
+    run_features(__file__, Config, "image", make, SMALL)
