@@ -137,7 +137,7 @@ def statistics(folder: Path, name: str) -> pd.DataFrame:
         )
     table = pd.concat(parts, ignore_index=True)
     with_picture = table[table["image_missing"] == 0]
-    of_class = with_picture.groupby(fit[:, -1][with_picture.index])[list(WITHIN)]
+    of_class = with_picture.groupby(fit[:, -1].astype(np.int16)[with_picture.index])[list(WITHIN)]
     spread = of_class.transform("std").clip(lower=1e-3)  # a class of one post has none
     within = ((with_picture[list(WITHIN)] - of_class.transform("mean")) / spread).reindex(table.index).fillna(0)
     table = table.join(within.astype(np.float32).add_prefix("within_"))

@@ -92,6 +92,8 @@ def train(
         before_epoch()
         batches = epoch_batches(rows, config, epoch)
         parts = [part for batch in batches for part in np.array_split(batch[rank::world], config.accumulate)]
+        counts = [len(part) for part in parts]
+        parts = [part if len(part) else rows[:1] for part in parts]  # networks read no empty batch: one, and not counted
         stream = iter(inputs.stream(parts, config.workers, seed=config.seed * 1000 + epoch))
         sums = torch.zeros(len(batches), 3, dtype=torch.float64, device=target)
         title = f"{file.parent.name} {file.stem} epoch {epoch + 1}/{config.epochs}"
@@ -103,7 +105,7 @@ def train(
                 tensors = {k: v.to(target, non_blocking=True) for k, v in next(stream).items()}
                 last = world == 1 or part == config.accumulate - 1  # ranks exchange gradients once a step
                 with nullcontext() if last else wrapped.no_sync(), autocast(target, config.precision):
-                    made = wrapped(tensors)
+                    made = wrapped(tensors)[: counts[number * config.accumulate + part]]
                     # the ranks' gradients are averaged; so this is the gradient of the mean over the whole batch
                     scaler.scale(made.sum() * world / len(batch)).backward()
                 sums[number] += made.detach().sum(0) / len(batch)
