@@ -93,7 +93,7 @@ def train(
         batches = epoch_batches(rows, config, epoch)
         parts = [part for batch in batches for part in np.array_split(batch[rank::world], config.accumulate)]
         counts = [len(part) for part in parts]
-        parts = [part if len(part) else rows[:1] for part in parts]  # networks read no empty batch: one, and not counted
+        parts = [part if len(part) else rows[:1] for part in parts]  # networks read no empty batch; not counted
         stream = iter(inputs.stream(parts, config.workers, seed=config.seed * 1000 + epoch))
         sums = torch.zeros(len(batches), 3, dtype=torch.float64, device=target)
         title = f"{file.parent.name} {file.stem} epoch {epoch + 1}/{config.epochs}"
