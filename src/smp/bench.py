@@ -226,7 +226,7 @@ def project(
         "encode": FULL * (flops["picture"] + flops["text"]) / 1e15,
         "describe": FULL * flops["describe"] / 1e15,
     }
-    steps = 4 * (FULL + (N_FOLDS - 1) * train) / 128  # of the model for all posts, and of one a fold; four epochs
+    steps = 4 * (FULL + (N_FOLDS - 1) * train) / 128  # four epochs of the model for all posts, and of one a fold
     step = flops["prompts"] + 128 / gpus * flops["heads"]
     hours = {k: v * 1e3 / tflops / gpus / 3600 for k, v in pflops.items()}
     hours |= {"decode": FULL * decode / 8 / gpus / 3600, "train": steps * step / 1e12 / tflops / 3600}
