@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from smp import paths
-from smp.clip_ft.extract import store_features
+from smp.clip_ft import extract
 from smp.clip_ft.fit import Task, fit, out_of_fold
 from smp.clip_ft.inputs import Inputs, Store
 from smp.clip_ft.model import ModelConfig
@@ -39,7 +39,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     loading: Loading = field(default_factory=Loading)
-    pca: int = 32  # components a block, for the tree models
+    pca: int = 16  # components a block, for the tree models: all seven are as wide as exp002's two
 
 
 SMALL = {
@@ -47,7 +47,6 @@ SMALL = {
     "model": ModelConfig(context_length=4, heads=4),
     "train": TrainConfig(learning_rate=3e-3, epochs=4, precision="fp32", workers=0),
     "loading": Loading(batch_size=512, workers=0, precision="fp32"),
-    "pca": 32,
 }
 
 
@@ -77,8 +76,8 @@ def make(run: Run) -> dict:
     trained = time.perf_counter()
     chosen = read_table(run.folder / "all_prototypes.parquet")
     once(draw, task.posts, chosen, config.model.intervals, run.folder / "all_prototypes.png")
-    name, key = f"{clip['prefix']}_ft", source_hash(run.folder / "all.pt")
-    kept = store_features(step, task.inputs, ids, features, name, key, config.loading, config.pca)
+    name, key = f"{clip['prefix']}_ft", source_hash(run.folder / "all.pt", extract.__file__)
+    kept = extract.store_features(step, task.inputs, ids, features, name, key, config.loading, config.pca)
     stored = time.perf_counter()
 
     fold = load_folds("image", task.posts, run.scheme)["fold"].reindex(ids, fill_value=-1).to_numpy()

@@ -20,7 +20,7 @@ class Config:
     prefix: str = "clip"
     description: Description = "title+tags"  # r of eq. 3; open: most titles say a word or nothing, tags say too much
     loading: Loading = field(default_factory=Loading)
-    pca: int = 32  # components of each, for the tree models
+    pca: int = 64  # components of each, for the tree models
 
 
 SMALL = {

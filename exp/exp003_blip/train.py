@@ -16,7 +16,7 @@ class Config:
     model: str = "Salesforce/blip-itm-base-coco"  # or Salesforce/blip2-itm-vit-g: ten times the work
     description: Description = "title+tags"
     loading: Loading = field(default_factory=lambda: Loading(batch_size=128))
-    pca: int = 32  # components of each, for the tree models
+    pca: int = 64  # components of each, for the tree models
 
 
 SMALL = {"model": "random", "loading": Loading(batch_size=128, workers=1, precision="fp32")}

@@ -21,7 +21,7 @@ class Config:
     text_model: str = "google-bert/bert-base-uncased"
     description: Description = "title+tags"
     loading: Loading = field(default_factory=Loading)
-    pca: int = 32  # components of each, for the tree models
+    pca: int = 64  # components of each, for the tree models
 
 
 SMALL = {

@@ -12,7 +12,7 @@ class Config(Experiment):
         *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
         *("clip_ft_stats", "clip_ft_pca"),
     )
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels", "retrieval")
     learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
 
 

@@ -8,11 +8,10 @@ of CLIP_FT names the subcategory of posts it did not see, before and after train
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from smp import features
 from smp.data import load_posts
@@ -21,6 +20,7 @@ from smp.folds import label_blocks, load_folds
 from smp.learners import LightGBM
 from smp.metrics import mae, src
 from smp.oof import cross_fit, finished, parts_of
+from smp.present import COLORS, PALE, save, subplots
 from smp.runner import Run, part_matrix, run_features
 
 REPRESENTATIONS = {
@@ -38,24 +38,29 @@ class Config:
         *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
         *(name for names in REPRESENTATIONS.values() for name in names),
     )
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels", "retrieval")
     learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    resamples: int = 1000  # of the holdout's posts, for the error of a difference
+    resamples: int = 200  # of the holdout's posts, for the error of a difference
+
+
+SMALL = {"learner": LightGBM(objective="huber", rounds=400, learning_rate=0.05, extra_trees=True, feature_fraction=0.4)}
 
 
 def make(run: Run) -> dict:
     config, posts = run.config, load_posts("image")
     y, block = posts["label"].to_numpy(), label_blocks(posts)
     last = [p for p in parts_of(posts, load_folds("image", posts)) if p.name.startswith("fold")][-1]
+    own = {name for names in REPRESENTATIONS.values() for name in names}
+    X = features.load("image", [name for name in config.features if name not in own], posts)
+    tabular = part_matrix("image", X, config.label_features, posts, last, block, config.seeds[0])
+
     made = {}
-    for name, own in REPRESENTATIONS.items():
-        others = {f for names in REPRESENTATIONS.values() for f in names} - {*own}
-        X = features.load("image", [f for f in config.features if f not in others], posts)
+    for name, families in REPRESENTATIONS.items():
+        X = tabular.join(features.load("image", families, posts)) if families else tabular
 
         def fit_predict(part, X=X):
-            matrix = part_matrix("image", X, config.label_features, posts, part, block, config.seeds[0])
-            train, query = matrix.take(part.train), matrix.take(part.query)
+            train, query = X.take(part.train), X.take(part.query)
             pred = [config.learner.fit(train, y[part.train], seed=s).predict(query) for s in config.seeds]
             return np.column_stack(pred)
 
@@ -95,24 +100,19 @@ def compare(made: dict[str, tuple[int, np.ndarray]], y: np.ndarray, resamples: i
     return pd.DataFrame(rows).T.round(4)
 
 
-def draw(table: pd.DataFrame, accuracy: pd.DataFrame, path) -> None:
+def draw(table: pd.DataFrame, accuracy: pd.DataFrame, path: Path) -> None:
     """Accuracy of the branches before and after training, and what each representation adds to the tabular model."""
-    figure = Figure(figsize=(12, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, *right = figure.subplots(1, 3, width_ratios=(3, 2, 2))
-    branches = accuracy.drop(columns=["rows", "loss"])
-    branches.T.plot.bar(ax=left, rot=0, color=["#c8b8a6", "#0b6e4f"])
+    figure, [[left, *right]] = subplots(1, 3, gridspec_kw={"width_ratios": (3, 2, 2)})
+    accuracy.drop(columns=["rows", "loss"]).T.plot.bar(ax=left, rot=20, color=[PALE, COLORS[0]])
     left.set(title=f"right subcategory, out of fold, {int(accuracy['rows'].iloc[0]):,} posts", ylim=(0, 1))
+    rows = table.drop(index="no pixels")
     for axis, metric in zip(right, METRICS):
-        rows = table.drop(index="no pixels")
         step = f"{metric} - no pixels"
-        axis.barh(rows.index, rows[step], xerr=rows[f"{step}, se"], color="#0b6e4f")
-        axis.axvline(0, color="black", linewidth=0.8)
+        axis.barh(rows.index, rows[step], xerr=rows[f"{step}, se"], color=COLORS[0])
         axis.invert_yaxis()
-        axis.set_title(f"holdout {metric.upper()} against no pixels ({table.loc['no pixels', metric]:.4f})", fontsize=9)
-    with replacing(path) as aside:
-        figure.savefig(aside, dpi=110, format="png", metadata={"Software": None})
+        axis.set_title(f"holdout {metric.upper()} against no pixels, {table.loc['no pixels', metric]:.4f}")
+    save(figure, path)
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make)
+    run_features(__file__, Config, "image", make, SMALL)

@@ -39,7 +39,7 @@ def test_from_pictures_to_clip_ft_features(run):
     metrics = run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")
     posts, folder = load_posts("image"), paths.output("image") / "exp001_clip_ft"
     made = features.load("image", ["clip_image", "clip_text", "clip_ft", "clip_ft_pca", "clip_ft_stats"], posts)
-    assert made.shape == (300, 128 + 128 + 7 * 128 + 7 * 3 + 11)
+    assert made.shape == (300, 128 + 128 + 7 * 128 + 7 * 3 + 18)
     losses = read_table(folder / "losses.parquet")
     assert losses.index.equals(posts.index[train_mask(posts)])
     assert metrics["accuracy"]["after"]["rows"] == np.isfinite(losses["cross"]).sum() > 100
@@ -49,7 +49,7 @@ def test_from_pictures_to_clip_ft_features(run):
     brief = ("--learner.rounds", "20", "--seeds", "0", "1")
     assert run("exp015_clip_ft", *brief)["holdout"]["rows"] > 20
     study = run("exp035_representations", *brief, "--resamples", "20")["representations"]
-    assert study["frozen CLIP"]["columns"] == study["CNN + BERT"]["columns"] == study["no pixels"]["columns"] + 64
+    assert study["frozen CLIP"]["columns"] == study["CNN + BERT"]["columns"] == study["no pixels"]["columns"] + 128
     assert study["no pixels"]["src - no pixels"] == 0 and study["CLIP_FT"]["mae - frozen CLIP, se"] > 0
     assert (paths.output("image") / "exp035_representations" / "representations.png").exists()
     written = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
@@ -71,4 +71,4 @@ def test_the_baselines_run_with_what_packages_carry(run):
     names = ["blip_image", "blip_text", "vit_image", "bert_text", "resnet_image"]
     posts = load_posts("image")
     assert features.load("image", names, posts).shape == (300, 64 + 64 + 64 + 384 + 1280)
-    assert features.load("image", [f"{name}_pca" for name in names], posts).shape == (300, 5 * 32)
+    assert features.load("image", [f"{name}_pca" for name in names], posts).shape == (300, 5 * 64)

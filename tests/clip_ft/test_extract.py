@@ -45,12 +45,12 @@ def forward(task, step):
 
 def test_blocks_are_those_of_equation_11(stored):
     task, step, F, P = stored()
-    features, logits, (x, V, T), G, L = forward(task, step)
+    features, logits, x, prototypes, G, L = forward(task, step)
     c = torch.from_numpy(task.inputs.label.copy())
     c[7] = logits.cross[7].argmax()  # no class given: the predicted one's prompts and prototypes
     rows = torch.arange(120)
     x[list(MISSING)] = 0
-    expected = (features.image, features.text, G[c], L[c], x, V[rows, c], T[rows, c])
+    expected = (features.image, features.text, G[c], L[c], x, prototypes.of(c), prototypes.of(c + 4))
     for name, block in zip(BLOCKS, expected):
         np.testing.assert_allclose(F[name], block, atol=2e-3, err_msg=name)
     with_picture = np.setdiff1d(rows, MISSING)
@@ -85,6 +85,15 @@ def test_statistics_are_cosines_and_entropies_of_the_stored_rows(stored, tmp_pat
         logits.visual[rows], torch.from_numpy(task.inputs.label[rows]), reduction="none"
     )
     np.testing.assert_allclose(table["clip_ft_fit_visual"].iloc[rows], own, atol=2e-2)
+    V = torch.nn.functional.normalize(step.model.V, dim=1)
+    label = task.inputs.label[rows]
+    raw = (unit["image"][rows] * V[label].numpy()).sum(1)
+    np.testing.assert_allclose(table["clip_ft_cosine_prototype_visual"].iloc[rows], raw, atol=2e-3)
+    seen = np.setdiff1d(rows, MISSING)
+    within = table["clip_ft_within_cosine_visual"].iloc[seen].groupby(task.inputs.label[seen])
+    # post 7, whose class is predicted, counts among the posts of that class
+    assert (within.mean().abs() < 0.2).all() and within.std().between(0.8, 1.2).all()
+    assert (table.filter(like="within").iloc[list(MISSING)] == 0).all(axis=None)
     assert (table["clip_ft_confidence"] == P.max(1)).all() and table["clip_ft_entropy"].between(
         0, np.log(4) + 1e-3
     ).all()
@@ -94,7 +103,7 @@ def test_losses_are_the_cross_entropies_of_the_branches(stored):
     task, step, _, _ = stored()
     rows = np.array([5, 1, 9])
     table = classify(step, task.inputs, rows, "fp32")
-    _, logits, _, _, _ = forward(task, step)
+    _, logits, *_ = forward(task, step)
     label = torch.from_numpy(task.inputs.label)
     for name, z in (("global", logits.global_text), ("local", logits.local_text), ("cross", logits.cross)):
         expected = -z.log_softmax(1)[torch.arange(120), label][rows]

@@ -18,7 +18,7 @@ from smp.encoders.parallel import process_group, ranks
 folder, name = Path(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
 with process_group():
-    train = TrainConfig(learning_rate=1e-2, epochs=2, batch_size=33, workers=0)
+    train = TrainConfig(learning_rate=1e-2, epochs=2, batch_size=17, workers=0)  # the last batch: one post
     task = tiny.make_task(folder, replace(train, accumulate=ranks()[1]))  # ranks and parts at once
     _, step, history = fit(task, np.ones(120, bool), folder / name, "all")
     loading = Loading(batch_size=16, workers=0, precision="fp32", shard_size=32)

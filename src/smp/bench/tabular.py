@@ -215,6 +215,8 @@ def project(
 ) -> dict[str, float]:
     """What the full SMPD costs with 8 decoding processes a GPU: PFLOPs, GB and hours of each step, and what limits it.
 
+    times_fewer_flops: a training step's that encodes its posts again, over those of a step that reads the store.
+
     flops: of smp.clip_ft.cost. tokens: a description's. decode: seconds of a core a picture. tflops: a GPU's, reached.
     Encoding is divided over the GPUs; so is a training step, except for the pass of the prompts, which every GPU makes.
     """
@@ -223,13 +225,14 @@ def project(
         "encode": FULL * (flops["picture"] + flops["text"]) / 1e15,
         "describe": FULL * flops["describe"] / 1e15,
     }
-    epochs = 4 * (FULL + (N_FOLDS - 1) * train) / 128  # steps of the model for all posts and of one a fold
+    steps = 4 * (FULL + (N_FOLDS - 1) * train) / 128  # four epochs of the model for all posts, and of one a fold
     step = flops["prompts"] + 128 / gpus * flops["heads"]
     hours = {k: v * 1e3 / tflops / gpus / 3600 for k, v in pflops.items()}
-    hours |= {"decode": FULL * decode / 8 / gpus / 3600, "train": epochs * step / 1e12 / tflops / 3600}
-    dim = flops["dim"]
+    hours |= {"decode": FULL * decode / 8 / gpus / 3600, "train": steps * step / 1e12 / tflops / 3600}
+    dim, again = flops["dim"], 128 * (flops["picture"] + flops["text"]) / gpus
     return {
-        "model": model, "gpus": gpus, **{f"{k}_pflop": v for k, v in pflops.items()},
+        "model": model, "gpus": gpus, "times_fewer_flops": (again + step) / step,
+        **{f"{k}_pflop": v for k, v in pflops.items()},
         "step_gflop": step / 1e9, "prompts_gflop": flops["prompts"] / 1e9,
         **{f"{k}_hours": v for k, v in hours.items()},
         "limit": "decoding" if hours["decode"] > hours["encode"] else "network",

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import Features, Logits, losses
+from smp.clip_ft.projection import Attended
 from smp.clip_ft.towers import autocast
 from smp.clip_ft.train import Step
 from smp.data.store import read_embeddings, write_table
@@ -21,14 +23,16 @@ from smp.encoders.shards import Batch, into_store
 BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
 # Blocks of F in the order of eq. 11, each d wide; its s, the user's behaviour, is a feature family of its own.
 BLOCKS = ("image", "text", "global_prompt", "local_prompt", "projected_image", "visual_prototype", "textual_prototype")
-Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, ...]]
+PROTOTYPES = ("cosine_prototype_visual", "cosine_prototype_textual")
+WITHIN = ("cosine", "cosine_visual", "fit_cross", *PROTOTYPES)  # statistics also given relative to the class
+Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, Attended, Tensor, Tensor]]
 
 
 @torch.inference_mode()
 def outputs(
     step: Step, inputs: Inputs, batches: Sequence[np.ndarray], precision: str, workers: int
 ) -> Iterator[Outputs]:
-    """For every batch of rows: the rows, its tensors, the towers' features, the logits, and (x~, V~, T~, G, L)."""
+    """For every batch of rows: the rows, its tensors, the towers' features, the logits, and (x~, V~ then T~, G, L)."""
     target = device()
     step.to(target).eval()
     with autocast(target, precision):
@@ -37,8 +41,8 @@ def outputs(
         tensors = {k: v.to(target, non_blocking=True) for k, v in tensors.items()}
         with autocast(target, precision):
             features = step.towers.features(tensors)
-            logits, enhanced = step.model(features, G, L)
-        yield rows, tensors, features, logits, (*enhanced, G, L)
+            logits, x, prototypes = step.model(features, G, L)
+        yield rows, tensors, features, logits, (x, prototypes, G, L)
 
 
 def classify(step: Step, inputs: Inputs, rows: np.ndarray, precision: str, workers: int = 0) -> pd.DataFrame:
@@ -64,9 +68,10 @@ def store_features(
 ) -> dict[str, float]:
     """Write to the store what the model says of every post; the ranks share the work, and finished work is kept.
 
-    `<name>` (n, 7d): F of eq. 11, block by block; `<name>_probabilities` (n, K); `<name>_fit` (n, 5): log-probability
-    of the post's class by every branch; `<name>_stats`: what `statistics` gives; `<name>_pca` (n, 7 components), unless
-    components is 0. Returns the share of each block's variance that its components keep.
+    `<name>` (n, 7d): F of eq. 11, block by block; `<name>_probabilities` (n, K); `<name>_fit` (n, 8): log-probability
+    of the post's class by every branch, cosines of its picture with V and T of the class, and which class that is;
+    `<name>_stats`: what `statistics` gives; `<name>_pca` (n, 7 components), unless components is 0. Returns the share
+    of each block's variance that its components keep.
     """
     names = [name, f"{name}_probabilities", f"{name}_fit"]
 
@@ -81,30 +86,33 @@ def store_features(
 
 
 def _describe(step: Step, said: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F (B, 7d), class probabilities (B, K), log-probabilities of the post's class by every branch (B, 5); float16.
+    """F (B, 7d), class probabilities (B, K), and how the post fits its class (B, 8); float16.
 
     Without a picture the text says the class, and x~ is 0.
     """
-    _, tensors, features, logits, (x, V, T, G, L) = said
+    _, tensors, features, logits, (x, prototypes, G, L) = said
     seen = features.image.any(1, keepdim=True)
     probability = torch.where(seen, logits.cross, logits.global_text).softmax(1)
     label = tensors["label"]
     given = (label >= 0) & step.model.known[label] & (step.model.config.class_of_post == "given")
     c = torch.where(given, label, probability.argmax(1))
     i = torch.arange(len(c), device=c.device)
-    F = torch.cat([features.image, features.text, G[c], L[c], x * seen, V[i, c], T[i, c]], 1)
-    fit = torch.stack([z.log_softmax(1)[i, c] for z in (*logits, logits.cross)], 1)
-    return tuple(part.half().cpu().numpy() for part in (F, probability, fit))
+    F = torch.cat([features.image, features.text, G[c], L[c], x * seen, prototypes.of(c), prototypes.of(c + len(G))], 1)
+    fit = [z.log_softmax(1)[i, c] for z in (*logits, logits.cross)]
+    fit += [(features.image * normalize(P, dim=1)[c]).sum(1) for P in (step.model.V, step.model.T)]
+    return tuple(part.half().cpu().numpy() for part in (F, probability, torch.stack([*fit, c], 1)))
 
 
 def statistics(folder: Path, name: str) -> pd.DataFrame:
     """A few plain columns of every post, float32, from the stored features; index post_id.
 
     cosine_clip: of picture and text, as the towers give them; cosine: of x~ and T~ of the post's class, as fine-tuned;
-    cosine_visual: of x~ and V~; fit_global_text, fit_local_text, fit_visual, fit_textual, fit_cross: log-probability of
-    the post's class by each branch, that is, how well the post fits it; confidence: the likeliest class's probability;
-    entropy (nats) of the probabilities; image_missing: 1 where no picture could be read (its cosines are 0). All with
-    the name in front.
+    cosine_visual: of x~ and V~; cosine_prototype_visual, cosine_prototype_textual: of picture and prototypes as the
+    towers give them; fit_global_text, fit_local_text, fit_visual, fit_textual, fit_cross: log-probability of the post's
+    class by each branch. All these say how well the post fits its class; within_<...> says it of some in comparison
+    with the posts of the same class, in standard deviations. confidence: the likeliest class's probability; entropy
+    (nats) of the probabilities; image_missing: 1 where no picture could be read (its cosines are 0). All with the name
+    in front.
     """
     ids, F = read_embeddings(folder, name)
     P, fit = (read_embeddings(folder, f"{name}_{part}")[1] for part in ("probabilities", "fit"))
@@ -113,24 +121,27 @@ def statistics(folder: Path, name: str) -> pd.DataFrame:
         block = F[start : start + 16384].astype(np.float32).reshape(-1, len(BLOCKS), F.shape[1] // len(BLOCKS))
         block /= np.maximum(np.linalg.norm(block, axis=2, keepdims=True), 1e-6)
         f = dict(zip(BLOCKS, block.transpose(1, 0, 2)))
-        p = P[start : start + 16384].astype(np.float32)
+        p, own = (part[start : start + 16384].astype(np.float32) for part in (P, fit))
         parts.append(
             pd.DataFrame(
                 {
                     "cosine_clip": (f["image"] * f["text"]).sum(1),
                     "cosine": (f["projected_image"] * f["textual_prototype"]).sum(1),
                     "cosine_visual": (f["projected_image"] * f["visual_prototype"]).sum(1),
-                    **{
-                        f"fit_{branch}": z
-                        for branch, z in zip(BRANCHES, fit[start : start + 16384].T.astype(np.float32))
-                    },
+                    **dict(zip([*(f"fit_{branch}" for branch in BRANCHES), *PROTOTYPES], own.T)),
                     "confidence": p.max(1),
                     "entropy": -(p * np.log(np.maximum(p, 1e-7))).sum(1),
                     "image_missing": (~f["image"].any(1)).astype(np.float32),
                 }
             )
         )
-    return pd.concat(parts).add_prefix(f"{name}_").set_axis(pd.Index(ids, name="post_id"))
+    table = pd.concat(parts, ignore_index=True)
+    with_picture = table[table["image_missing"] == 0]
+    of_class = with_picture.groupby(fit[:, -1].astype(np.int16)[with_picture.index])[list(WITHIN)]
+    spread = of_class.transform("std").clip(lower=1e-3)  # a class of one post has none
+    within = ((with_picture[list(WITHIN)] - of_class.transform("mean")) / spread).reindex(table.index).fillna(0)
+    table = table.join(within.astype(np.float32).add_prefix("within_"))
+    return table.add_prefix(f"{name}_").set_axis(pd.Index(ids, name="post_id"))
 
 
 def _batches(rows: np.ndarray, size: int = 512) -> list[np.ndarray]:

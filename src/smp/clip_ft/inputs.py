@@ -84,12 +84,7 @@ class Inputs:
         return self.store.has_image()
 
     def batch(self, rows: np.ndarray, seed: int | None = None) -> dict[str, Tensor]:
-        """The tensors of some posts; with a seed, pictures are augmented, each by (seed, row) alone.
-
-        No posts give tensors without rows: a rank may get none of an epoch's last batch.
-        """
-        if not len(rows):
-            return {name: tensor[:0] for name, tensor in self.batch(np.zeros(1, np.int64), seed).items()}
+        """The tensors of some posts; with a seed, pictures are augmented, each by (seed, row) alone."""
         made = {"label": torch.from_numpy(self.label[rows])}
         if self.paths is None:
             made["image"] = torch.from_numpy(self.store.image(rows))

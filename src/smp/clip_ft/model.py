@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from smp.clip_ft.projection import CrossModalProjection
+from smp.clip_ft.projection import Attended, CrossModalProjection
 from smp.clip_ft.prompts import Prompts, local_similarity
 from smp.encoders.clip import TextTower
 
@@ -81,19 +81,19 @@ class ClipFT(nn.Module):
         """G and L of eq. 2, (K, d) each."""
         return self.prompts(tower)
 
-    def forward(self, features: Features, G: Tensor, L: Tensor) -> tuple[Logits, tuple[Tensor, Tensor, Tensor]]:
-        """The logits, and x~ (B, d), V~ (B, K, d), T~ (B, K, d). In float32 throughout: it costs next to nothing."""
+    def forward(self, features: Features, G: Tensor, L: Tensor) -> tuple[Logits, Tensor, Attended]:
+        """The logits, x~ (B, d), and V~ then T~ as 2K prototypes. In float32 throughout: it costs next to nothing."""
         with torch.autocast(G.device.type, enabled=False):
-            x, V, T = self.projection(features.image, self.V, self.T)
-            unit = F.normalize(x, dim=-1)
+            x, prototypes = self.projection(features.image, self.V, self.T)
+            on_V, on_T = prototypes.cosine(x).chunk(2, dim=1)
             logits = Logits(
                 self.scale_text * features.text @ G.T,
                 self.scale_text * local_similarity(features.tokens, features.mask, L, self.config.tau_s),
-                self.scale_v * torch.einsum("bd,bkd->bk", unit, F.normalize(V, dim=-1)),
-                self.scale_t * torch.einsum("bd,bkd->bk", unit, F.normalize(T, dim=-1)),
+                self.scale_v * on_V,
+                self.scale_t * on_T,
             )
         absent = ~self.known  # no post to learn from: no probability
-        return Logits(*(z.masked_fill(absent, torch.finfo(z.dtype).min / 4) for z in logits)), (x, V, T)
+        return Logits(*(z.masked_fill(absent, torch.finfo(z.dtype).min / 4) for z in logits)), x, prototypes
 
 
 def losses(logits: Logits, label: Tensor) -> dict[str, Tensor]:

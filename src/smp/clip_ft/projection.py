@@ -1,8 +1,42 @@
 """Cross-modal projection (paper 3.3, eq. 6): a picture and all prototypes attend to each other."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class Attended(NamedTuple):
+    """N prototypes after the attention, as B posts see them: base_i + sum over heads of a_bih (v_bh - o_ih).
+
+    Kept in these parts, as written out, (B, N, d), they would cost more time and memory than all else in a training
+    step. base: (N, d); o: (N, h, d); v: (B, h, d); a: (B, N, h).
+    """
+
+    base: Tensor
+    o: Tensor
+    v: Tensor
+    a: Tensor
+
+    def of(self, i: Tensor) -> Tensor:
+        """(B, d) prototype i (B,) of every post, as the post sees it."""
+        a = self.a[torch.arange(len(i), device=i.device), i].unsqueeze(-1)  # (B, h, 1)
+        return self.base[i] + (a * (self.v - self.o[i])).sum(1)
+
+    def cosine(self, x: Tensor) -> Tensor:
+        """(B, N) cosines of x (B, d) with every prototype, by the products of the parts."""
+        base, o, v, a = self
+        unit = F.normalize(x, dim=-1)
+        on_v, on_o = torch.einsum("bd,bhd->bh", unit, v), torch.einsum("bd,ihd->bih", unit, o)
+        dot = unit @ base.T + (a * (on_v.unsqueeze(1) - on_o)).sum(-1)
+
+        linear = torch.einsum("id,bhd->bih", base, v) - torch.einsum("id,ihd->ih", base, o)
+        vv, oo = torch.einsum("bhd,bkd->bhk", v, v), torch.einsum("ihd,ikd->hik", o, o)
+        gram = vv.unsqueeze(2) - 2 * torch.einsum("bhd,ikd->bhik", v, o) + oo  # (B, h, N, h)
+        square = (gram * a.unsqueeze(1)).sum(-1).transpose(1, 2)  # (B, N, h)
+        length = base.square().sum(-1) + (a * (2 * linear + square)).sum(-1)
+        return dot / length.clamp(min=1e-12).sqrt()
 
 
 class CrossModalProjection(nn.Module):
@@ -29,13 +63,12 @@ class CrossModalProjection(nn.Module):
             nn.init.zeros_(self.out.weight)
             nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, V: Tensor, T: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x: (B, d), V and T: (K, d) -> x~ (B, d), V~ (B, K, d), T~ (B, K, d).
+    def forward(self, x: Tensor, V: Tensor, T: Tensor) -> tuple[Tensor, Attended]:
+        """x: (B, d), V and T: (K, d) -> x~ (B, d), and V~ then T~, 2K prototypes.
 
         Exactly the attention of B sequences of 1 + 2K tokens. The 2K prototypes are the same in every sequence, so
         their attention among themselves, o, is computed once; in sequence b prototype i then gives
-        (1 - a_bi) o_i + a_bi v_b, where a_bi is its softmax weight on the picture. Per post this costs K d instead of
-        K d (K + d).
+        (1 - a_bi) o_i + a_bi v_b, where a_bi is its softmax weight on the picture.
         """
         x, p = self.image(x), torch.cat([self.image(V), self.text(T)])  # (B, d), (2K, d)
         qx, kx, vx = self._heads(x)  # (B, h, d/h)
@@ -47,17 +80,15 @@ class CrossModalProjection(nn.Module):
         a = torch.sigmoid(on_picture - among.logsumexp(-1).T)  # (B, 2K, h)
         by_head = self.out.weight.view(-1, self.heads, o.shape[-1])  # (d, h, d/h)
         o, v = torch.einsum("ihc,dhc->ihd", o, by_head), torch.einsum("bhc,dhc->bhd", vx, by_head)
-        prototypes = torch.einsum("bih,ihd->bid", 1 - a, o) + torch.einsum("bih,bhd->bid", a, v) + self.out.bias
+        prototypes = Attended(o.sum(1) + self.out.bias + (p if self.residual else 0), o, v, a)
 
         own = (qx * kx).sum(-1, keepdim=True) * scale  # (B, h, 1)
         others = torch.einsum("bhc,jhc->bhj", qx, kp) * scale
         weight = torch.cat([own, others], -1).softmax(-1)
         mixed = weight[..., :1] * vx + torch.einsum("bhj,jhc->bhc", weight[..., 1:], vp)
         picture = self.out(mixed.flatten(1))
-        if self.residual:
-            picture, prototypes = x + picture, p + prototypes
-        return picture, prototypes[:, : len(V)], prototypes[:, len(V) :]
+        return picture + x if self.residual else picture, prototypes
 
     def _heads(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         normed = F.layer_norm(tokens, tokens.shape[-1:])
-        return self.qkv(normed).view(len(tokens), 3, self.heads, -1).unbind(1)
+        return self.qkv(normed).unflatten(1, (3, self.heads, tokens.shape[1] // self.heads)).unbind(1)

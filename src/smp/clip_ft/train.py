@@ -56,7 +56,7 @@ class Step(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """(B, 3) every post's L_g, L_o and L_c."""
-        logits, _ = self.model(self.towers.features(batch), *self.model.classes(self.towers.text))
+        logits, *_ = self.model(self.towers.features(batch), *self.model.classes(self.towers.text))
         return torch.stack(list(losses(logits, batch["label"]).values()), 1)
 
     def learned(self) -> dict[str, Tensor]:
@@ -93,6 +93,8 @@ def train(
         before_epoch()
         batches = epoch_batches(rows, config, epoch)
         parts = [part for batch in batches for part in np.array_split(batch[rank::world], config.accumulate)]
+        counts = [len(part) for part in parts]
+        parts = [part if len(part) else rows[:1] for part in parts]  # networks read no empty batch; not counted
         stream = iter(inputs.stream(parts, config.workers, seed=config.seed * 1000 + epoch))
         sums = torch.zeros(len(batches), 3, dtype=torch.float64, device=target)
         title = f"{file.parent.name} {file.stem} epoch {epoch + 1}/{config.epochs}"
@@ -104,7 +106,7 @@ def train(
                 tensors = {k: v.to(target, non_blocking=True) for k, v in next(stream).items()}
                 last = world == 1 or part == config.accumulate - 1  # ranks exchange gradients once a step
                 with nullcontext() if last else wrapped.no_sync(), autocast(target, config.precision):
-                    made = wrapped(tensors)
+                    made = wrapped(tensors)[: counts[number * config.accumulate + part]]
                     # the ranks' gradients are averaged; so this is the gradient of the mean over the whole batch
                     scaler.scale(made.sum() * world / len(batch)).backward()
                 sums[number] += made.detach().sum(0) / len(batch)
