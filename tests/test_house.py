@@ -14,7 +14,7 @@ FLOORS = (
     {"matrix", "data"},
     {"folds", "features", "encoders", "learners"},
     {"clip_ft"},
-    {"oof", "tuning"},
+    {"oof", "tuning", "pseudo_label"},
     {"runner"},
     {"stacking", "selection"},
     {"submission", "report", "bench", "check"},

@@ -42,6 +42,7 @@ LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "ex
 STAGES = (
     Stage("exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations"),
     Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
+    Stage("exp006_clip_title_tags", "image", ("exp002_clip",), CLIPS, "representations"),
     Stage("exp001_clip_ft", "image", ("exp002_clip",), CLIPS, "representations"),
     Stage("exp003_blip", "image", (), CLIPS, "representations"),
     Stage("exp004_vit_bert", "image", (), CLIPS, "representations"),
@@ -50,6 +51,13 @@ STAGES = (
     Stage("exp020_fusion", "image", LEVEL1),
     Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
     Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
+    Stage(
+        "exp040_hyperfusion",
+        "image",
+        ("exp002_clip", "exp006_clip_title_tags"),
+        "oof.parquet, test.parquet, steps.csv, metrics.json",
+        "studies",
+    ),
     Stage("exp051_lgbm", "video"),
 )
 FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from

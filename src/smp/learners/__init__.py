@@ -7,6 +7,7 @@ import numpy as np
 from smp.learners.catboost import CatBoost
 from smp.learners.lgbm import LightGBM
 from smp.learners.mlp import MLP
+from smp.learners.tabnet import TabNet
 
 if TYPE_CHECKING:
     import optuna
@@ -30,4 +31,4 @@ class Learner(Protocol):
         """This learner with the values a trial proposes (smp.tuning)."""
 
 
-__all__ = ["MLP", "CatBoost", "Fitted", "Learner", "LightGBM"]
+__all__ = ["MLP", "CatBoost", "Fitted", "Learner", "LightGBM", "TabNet"]
