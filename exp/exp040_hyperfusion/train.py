@@ -104,9 +104,8 @@ def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callab
         """(q, models + 2 + seeds): every learner, their mean, the blend, and the blend after the rounds by seed."""
         blend, rounds, losses = choose(part)
         fit = fitter(part, config.features, config.label_features, learners)
-        plain = final = fit(none, none)
-        for final in islice(config.pseudo.refine(fit, plain, blend), rounds):
-            pass
+        plain = fit(none, none)
+        *_, final = chain([plain], islice(config.pseudo.refine(fit, plain, blend), rounds))
         weights = dict(zip(LEARNERS, blend.tolist()))
         write_json(run.folder / f"steps/{part.name}.json", {"weights": weights, "rounds": rounds, "losses": losses})
         single = plain.mean(axis=2)

@@ -7,7 +7,7 @@ from smp.features.text import pca
 
 LEVELS = (512, 128, 32)  # clusters, fine to coarse
 DIMS = 64  # principal components that are clustered
-FIT_POSTS = 100_000  # posts that centres are learned from; all are assigned
+FIT_POSTS = 50_000  # posts that centres are learned from; all are assigned
 SEED = 0
 
 
@@ -15,9 +15,9 @@ def build(posts: pd.DataFrame, image: np.ndarray, text: np.ndarray) -> pd.DataFr
     """Cluster (category) and distance to its centre, float32, for every space and level: 18 columns; no label.
 
     image, text (n, d): embeddings, rows as in `posts`; a row of zeros (no picture) has no cluster in its space nor in
-    the joint one. Hierarchical k-means: the centres of a level are clustered, weighted by their posts, into those of the
-    next, so a fine cluster lies whole in one coarse cluster. Train and test together; the order of the rows plays no
-    part. Source: HyperFusion (abstract; its numbers of clusters are not public).
+    the joint one. Hierarchical k-means: the centres of a level, weighted by their posts, are clustered into those of
+    the next, so a fine cluster lies whole in one coarse cluster. Train and test together; the order of the rows plays
+    no part. Source: HyperFusion (abstract; its numbers of clusters are not public).
     """
     order = np.argsort(posts.index.to_numpy(), kind="stable")
     spaces = {"image": pca(image, DIMS), "text": pca(text, DIMS)}
@@ -41,20 +41,21 @@ def hierarchy(points: np.ndarray, levels: tuple[int, ...]) -> list[tuple[np.ndar
 
     Fewer clusters where there are fewer points.
     """
-    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     if not len(points):
         return [(np.empty(0, int), np.empty(0, np.float32))] * len(levels)
-    sample = points[np.random.default_rng(SEED).permutation(len(points))[:FIT_POSTS]]
-    model = MiniBatchKMeans(min(levels[0], len(sample)), random_state=SEED, n_init=1).fit(sample)
-    label, centres, out = model.predict(points), model.cluster_centers_, []
-    for clusters in levels:
-        if out:
-            weight = np.bincount(label, minlength=len(centres))
-            model = KMeans(min(clusters, len(centres)), random_state=SEED, n_init=1)
-            label = model.fit(centres, sample_weight=weight).labels_[label]
+    centres = points[np.random.default_rng(SEED).permutation(len(points))[:FIT_POSTS]]
+    label, weight, out = None, None, []
+    with threadpool_limits(1, "openmp"):  # threads add up in any order, and the centres would differ in the last bits
+        for clusters in levels:
+            model = KMeans(min(clusters, len(centres)), random_state=SEED, n_init=1, max_iter=50)
+            model.fit(centres, sample_weight=weight)
+            label = model.predict(points) if label is None else model.labels_[label]
             centres = model.cluster_centers_
-        out.append((label, np.linalg.norm(points - centres[label], axis=1)))
+            weight = np.bincount(label, minlength=len(centres))
+            out.append((label, np.linalg.norm(points - centres[label], axis=1)))
     return out
 
 

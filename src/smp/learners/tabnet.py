@@ -5,7 +5,7 @@ pytorch-frame's TabNet has neither sparsemax nor ghost batch norm inside its fea
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class TabNet(Training):
     gamma: float = 1.5  # 1: a column serves one step only; more: it may serve again
     n_shared: int = 2  # blocks of a feature transformer that all steps share
     n_independent: int = 2  # and those of its own
+    mask: Literal["sparsemax", "softmax"] = "sparsemax"  # the paper's; softmax learns far sooner from few posts
     sparsity: float = 1e-4  # lambda_sparse, weight of the masks' entropy
     ghost_batch_size: int = 128  # rows whose statistics normalise them
     momentum: float = 0.1  # of the running statistics
@@ -42,6 +43,7 @@ class TabNet(Training):
             n_a=width,
             n_steps=trial.suggest_int("n_steps", 2, 6),
             gamma=trial.suggest_float("gamma", 1.0, 2.0),
+            mask=trial.suggest_categorical("mask", ["sparsemax", "softmax"]),
             sparsity=trial.suggest_float("sparsity", 1e-6, 1e-2, log=True),
             epochs=trial.suggest_int("epochs", 5, 100, log=True),
             learning_rate=trial.suggest_float("learning_rate", 1e-3, 5e-2, log=True),
