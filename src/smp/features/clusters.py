@@ -6,6 +6,7 @@ import pandas as pd
 from smp.features.text import pca
 
 LEVELS = (512, 128, 32)  # clusters, fine to coarse
+POSTS_A_CLUSTER = 50  # on average, at least: clusters of few posts are learnt by heart
 DIMS = 64  # principal components that are clustered
 FIT_POSTS = 50_000  # posts that centres are learned from; all are assigned
 SEED = 0
@@ -39,7 +40,7 @@ def build(posts: pd.DataFrame, image: np.ndarray, text: np.ndarray) -> pd.DataFr
 def hierarchy(points: np.ndarray, levels: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Cluster code (n,) and Euclidean distance to its centre (n,) at every level, fine to coarse; points (n, d).
 
-    Fewer clusters where there are fewer points.
+    Fewer clusters where there are not POSTS_A_CLUSTER points for each.
     """
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
@@ -50,7 +51,8 @@ def hierarchy(points: np.ndarray, levels: tuple[int, ...]) -> list[tuple[np.ndar
     label, weight, out = None, None, []
     with threadpool_limits(1, "openmp"):  # threads add up in any order, and the centres would differ in the last bits
         for clusters in levels:
-            model = KMeans(min(clusters, len(centres)), random_state=SEED, n_init=1, max_iter=50)
+            there = max(1, min(clusters, len(centres), len(points) // POSTS_A_CLUSTER))
+            model = KMeans(there, random_state=SEED, n_init=1, max_iter=50)
             model.fit(centres, sample_weight=weight)
             label = model.predict(points) if label is None else model.labels_[label]
             centres = model.cluster_centers_
