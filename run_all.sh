@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From official files to submission files: bash run_all.sh [image|video|all] [--force] [--from expNNN] [--list] [--help]
+# From official files to submission files: bash run_all.sh [image|video|studies|representations|all] [--force] [--from expNNN] [--list] [--help]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/src/env.sh"
 install requirements.txt

@@ -12,12 +12,14 @@ SRC = ROOT / "src" / "smp"
 FLOORS = (
     {"paths", "metrics"},
     {"matrix", "data"},
-    {"folds", "features", "encoders", "learners"},
+    {"folds", "features", "encoders", "learners", "present"},
     {"clip_ft"},
     {"oof", "tuning", "pseudo_label"},
+    {"selection", "study"},
     {"runner"},
-    {"stacking", "selection"},
-    {"submission", "report", "bench", "check"},
+    {"stacking"},
+    {"submission", "bench", "check"},
+    {"report"},
     {"stages"},
 )
 FLOOR_OF = {module: i for i, floor in enumerate(FLOORS) for module in floor}

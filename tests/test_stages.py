@@ -42,6 +42,14 @@ def test_a_stage_states_the_parents_of_its_config(stage):
     assert set(parents) <= set(stage.parents)
 
 
+def test_a_group_brings_what_it_reads_and_only_the_small_profile_trains_its_own_clip(monkeypatch):
+    study = [s for s in STAGES if s.name == "exp035_representations"]
+    for profile, first in (("small", ["exp000_small_clip"]), ("full", [])):
+        monkeypatch.setenv("SMP_PROFILE", profile)
+        names = [s.name for s in stages.with_parents(study)]
+        assert names == [*first, "exp002_clip", "exp001_clip_ft", "exp005_resnet_bert", "exp035_representations"]
+
+
 @pytest.fixture
 def two_stages(demo_run, tmp_path, monkeypatch):
     for name in ("exp950_a", "exp951_b"):

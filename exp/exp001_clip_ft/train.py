@@ -21,17 +21,16 @@ from smp.clip_ft.extract import store_features
 from smp.clip_ft.fit import Task, fit, out_of_fold
 from smp.clip_ft.inputs import Inputs, Store
 from smp.clip_ft.model import ModelConfig
-from smp.clip_ft.parallel import once, process_group
 from smp.clip_ft.prototypes import draw
 from smp.clip_ft.train import TrainConfig
 from smp.data import load_posts, source_hash
 from smp.data.store import read_table, write_table
 from smp.encoders import Loading, descriptions, picture_paths
 from smp.encoders.clip import augmentation, load_clip
+from smp.encoders.parallel import once
 from smp.folds import load_folds
 from smp.oof import finished
-from smp.paths import one_line_errors
-from smp.runner import Run, finish, open_folder, parse_run
+from smp.runner import Run, run_features
 
 
 @dataclass(frozen=True)
@@ -88,12 +87,8 @@ def make(run: Run) -> dict:
     return {
         "classes": len(task.classes), "block_width": task.inputs.store.dim, "loss": history, "accuracy": accuracy,
         "pca_variance": kept, "train_seconds": round(trained - started, 1), "store_seconds": round(stored - trained, 1),
-        "seconds": round(time.perf_counter() - started, 1),
     }  # fmt: skip
 
 
 if __name__ == "__main__":
-    with one_line_errors(), process_group():
-        run = parse_run(__file__, Config, "image", SMALL)
-        if once(open_folder, run):
-            once(finish, run, make(run))
+    run_features(__file__, Config, "image", make, SMALL)

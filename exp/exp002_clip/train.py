@@ -5,17 +5,12 @@ Writes <prefix>_image and <prefix>_text (n, d), and <prefix>_tokens, the token-l
 trains from. Runs on torchrun's ranks too.
 """
 
-import time
 from dataclasses import dataclass, field
 
-from smp import paths
-from smp.clip_ft.parallel import once, process_group
-from smp.data import fingerprint, load_posts
-from smp.encoders import Loading, descriptions, encode_posts, picture_paths
+from smp.encoders import Loading, encode_track
 from smp.encoders.clip import image_encoder, load_clip, text_encoder
 from smp.encoders.inputs import Description
-from smp.paths import one_line_errors
-from smp.runner import finish, open_folder, parse_run
+from smp.runner import Run, run_features
 
 
 @dataclass(frozen=True)
@@ -25,6 +20,7 @@ class Config:
     prefix: str = "clip"
     description: Description = "title+tags"  # r of eq. 3; open: most titles say a word or nothing, tags say too much
     loading: Loading = field(default_factory=Loading)
+    pca: int = 32  # components of each, for the tree models
 
 
 SMALL = {
@@ -34,22 +30,12 @@ SMALL = {
 }
 
 
-def make(config: Config) -> dict:
-    started, posts, folder = time.perf_counter(), load_posts("image"), paths.features("image")
-    clip, data = load_clip(config.model, config.pretrained), fingerprint("image")
-    pictures, texts = picture_paths(posts, paths.data("image")), descriptions(posts, config.description)
-    encode_posts(image_encoder(clip), pictures, posts.index, folder, config.prefix, data, config.loading)
-    seconds = time.perf_counter() - started
-    data += config.description
-    encode_posts(text_encoder(clip), texts, posts.index, folder, config.prefix, data, config.loading)
-    return {
-        "posts": len(posts), "source": clip.source, "picture_seconds": round(seconds, 1),
-        "seconds": round(time.perf_counter() - started, 1),
-    }  # fmt: skip
+def make(run: Run) -> dict:
+    config = run.config
+    clip = load_clip(config.model, config.pretrained)
+    encoders = (config.prefix, image_encoder(clip)), (config.prefix, text_encoder(clip))
+    return encode_track(encoders, config.description, config.loading, config.pca)
 
 
 if __name__ == "__main__":
-    with one_line_errors(), process_group():
-        run = parse_run(__file__, Config, "image", SMALL)
-        if once(open_folder, run):
-            once(finish, run, make(run.config))
+    run_features(__file__, Config, "image", make, SMALL)

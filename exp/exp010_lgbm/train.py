@@ -9,7 +9,7 @@ from smp.runner import Experiment, run_cv
 @dataclass(frozen=True)
 class Config(Experiment):
     features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels", "retrieval")
     learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
 
 

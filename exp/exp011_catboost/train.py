@@ -1,4 +1,4 @@
-"""CatBoost on the features of exp010 and user labels, categoricals native. Parents: none. Asks: what does it add?"""
+"""CatBoost on metadata, words and user labels, categoricals native. Parents: none. Asks: what does it add?"""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from smp.runner import Experiment, run_cv
 
 @dataclass(frozen=True)
 class Config(Experiment):
-    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
+    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "title_tags", "common_words")
     label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels")
-    learner: CatBoost = CatBoost(rounds=600, rsm=0.3)
+    learner: CatBoost = CatBoost(rounds=600, rsm=0.1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""LightGBM of many tiny trees, nearly additive. Parents: none. Asks: do few interactions carry further on few posts?"""
+"""LightGBM of many tiny trees, nearly additive, with words. Parents: none. Asks: do few interactions carry further?"""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from smp.runner import Experiment, run_cv
 
 @dataclass(frozen=True)
 class Config(Experiment):
-    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "title_tags", "common_words")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels")
     learner: LightGBM = LightGBM(objective="huber", rounds=1500, num_leaves=4, feature_fraction=0.15)
 
 

@@ -12,7 +12,7 @@ class Config(Experiment):
         *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
         *("text_words", "text_characters", "text_descriptions"),
     )
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels")
     learner: LightGBM = LightGBM(objective="huber", rounds=800, num_leaves=8, feature_fraction=0.1)
 
 

@@ -1,4 +1,4 @@
-"""Second level of the image track. Parents: exp010-exp014. Asks: what do different models reach together?"""
+"""Second level of the image track. Parents: exp010-exp014, exp016. Asks: what do different models reach together?"""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,9 @@ from smp.stacking import Fusion, run_fusion
 
 @dataclass(frozen=True)
 class Config(Fusion):
-    parents: tuple[str, ...] = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
+    parents: tuple[str, ...] = (
+        *("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear"),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measurements: `python -m smp.bench tabular` (time and memory at SMPD's size) and `smpd30k FOLDER` (real rows)."""
+"""Measurements: `python -m smp.bench tabular`, `representations` (encoders, CLIP_FT) and `smpd30k` (real rows)."""
 
 import importlib
 import multiprocessing
@@ -47,7 +47,8 @@ def tabular(posts: int = FULL, wide: int = WIDE) -> None:
             rows.append({"what": "load official files", "posts": n, **measured(image.read, where / "smpd_image")})
             tables[n] = image.read(where / "smpd_image")[0]
         for name in features.FAMILIES["image"]:
-            if name != "minilm":  # its rate is that of the sentence encoder: the progress bar says it
+            # minilm's rate is that of the sentence encoder, which its bar says; READS have no embeddings here
+            if name != "minilm" and name not in features.READS:
                 for n, table in tables.items():
                     cost = measured(features.build, "image", name, table)
                     rows.append({"what": f"features {name}", "posts": n, **cost})
@@ -80,22 +81,27 @@ def label_family(name: str, posts: pd.DataFrame) -> None:
 
 
 def measured(function: Callable, *arguments: object) -> dict[str, float]:
-    """Run in a forked child; its wall seconds and peak memory in GB. Raises RuntimeError when it fails."""
+    """Run in a forked child; its wall seconds, peak memory in GB, and the dict it returns, if any.
+
+    Raises RuntimeError when it fails.
+    """
     queue = multiprocessing.get_context("fork").SimpleQueue()
 
     def child() -> None:
         started = time.perf_counter()
-        function(*arguments)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        queue.put((round(time.perf_counter() - started, 2), round(peak, 2)))
+        made = function(*arguments)
+        cost = {
+            "seconds": time.perf_counter() - started,
+            "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        }
+        queue.put({k: round(v, 2) for k, v in cost.items()} | (made if isinstance(made, dict) else {}))
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join()
     if process.exitcode:
         raise RuntimeError(f"{function.__qualname__} failed with exit code {process.exitcode}")
-    seconds, peak = queue.get()
-    return {"seconds": seconds, "peak_gb": peak}
+    return queue.get()
 
 
 def runner_overhead(posts: pd.DataFrame, folder: Path) -> list[dict]:
@@ -145,6 +151,95 @@ def wide_training(posts: int, columns: int, folder: Path) -> dict[str, float]:
     return cost
 
 
+def representations(
+    models: tuple[str, ...] = ("ViT-B-32", "ViT-B-16"),
+    posts: int = 256,
+    batch_size: int = 64,
+    workers: int = 1,
+    projected: tuple[str, ...] = ("ViT-B-32", "ViT-L-14"),
+    tflops: float = 312,
+    utilisation: float = 0.35,
+) -> None:
+    """Encoding against the bare network, training from the store against encoding in every epoch, and what the full
+    SMPD would cost on GPUs. Random weights, pictures drawn at SMPD's size, generated descriptions.
+
+    Writes output/bench/representations.csv and projected.csv and prints them. Every measurement runs in a process of
+    its own. `bound`: which of network and loader limits the extraction.
+
+    Args:
+        models: open_clip architectures to measure.
+        posts: posts to encode and to train on.
+        batch_size: pictures encoded together; training always takes the paper's 128.
+        workers: processes that decode pictures.
+        projected: architectures whose cost is projected from FLOPs.
+        tflops: peak of the GPU projected for in bf16, 1e12 a second; the default is an A100's, the paper's GPU.
+        utilisation: share of it that is reached.
+    """
+    from smp.clip_ft import cost  # torch: seconds to import
+    from smp.encoders import Loading
+
+    rows, loading = [], Loading(batch_size=batch_size, workers=workers)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        demo.generate(folder / "input", max(posts, 2000), False)
+        table = image.read(folder / "input" / "smpd_image")[0].iloc[:posts]
+        pictures = cost.draw_pictures(folder / "pictures", posts)
+        size = sum(Path(p).stat().st_size for p in pictures) / posts
+        for model in models:
+            where = folder / model
+            made = measured(cost.extraction, model, table, pictures, where, loading)
+            row = {"model": model, "posts": posts, "extraction_peak_gb": made.pop("peak_gb")} | made
+            for kind in ("image", "text"):
+                row[f"{kind}_overhead"] = made[f"{kind}_bare"] / made[f"{kind}_store"] - 1
+                row[f"{kind}_bound"] = "loader" if made[f"{kind}_loader"] < made[f"{kind}_bare"] else "network"
+            for name, from_store in (("store", True), ("again", False)):
+                made = measured(cost.epoch, model, table, pictures, where, from_store, workers)
+                row |= {f"{name}_epoch_s": made["epoch_seconds"], f"{name}_peak_gb": made["peak_gb"]}
+            rows.append(row | {"times_faster": row["again_epoch_s"] / row["store_epoch_s"]})
+            print(pd.Series(rows[-1]).to_string(), "\n", flush=True)
+        decode = 1 / rows[0]["image_loader"] * max(workers, 1)  # seconds of one core a picture
+        classes = [cost.class_text(name) for name in table["subcategory"].cat.categories]
+        costs = []
+        for model in projected:
+            made = measured(cost.flops, model, classes, round(rows[0]["tokens"]))
+            costs += [
+                project(model, made, rows[0]["tokens"], size, decode, gpus, tflops * utilisation) for gpus in (1, 8)
+            ]
+    for made, name in ((rows, "representations"), (costs, "projected")):
+        path = paths.output("image") / "bench" / f"{name}.csv"
+        with replacing(path) as aside:
+            pd.DataFrame(made).to_csv(aside, index=False)
+        print(pd.DataFrame(made).round(3).T.to_string())
+
+
+def project(
+    model: str, flops: dict, tokens: float, picture_bytes: float, decode: float, gpus: int, tflops: float
+) -> dict[str, float]:
+    """What the full SMPD costs with 8 decoding processes a GPU: PFLOPs, GB and hours of each step, and what limits it.
+
+    flops: of smp.clip_ft.cost. tokens: a description's. decode: seconds of a core a picture. tflops: a GPU's, reached.
+    Encoding is divided over the GPUs; so is a training step, except for the pass of the prompts, which every GPU makes.
+    """
+    train = round(FULL * 305_613 / 486_194)
+    pflops = {
+        "encode": FULL * (flops["picture"] + flops["text"]) / 1e15,
+        "describe": FULL * flops["describe"] / 1e15,
+    }
+    epochs = 4 * (FULL + (N_FOLDS - 1) * train) / 128  # steps of the model for all posts and of one a fold
+    step = flops["prompts"] + 128 / gpus * flops["heads"]
+    hours = {k: v * 1e3 / tflops / gpus / 3600 for k, v in pflops.items()}
+    hours |= {"decode": FULL * decode / 8 / gpus / 3600, "train": epochs * step / 1e12 / tflops / 3600}
+    dim = flops["dim"]
+    return {
+        "model": model, "gpus": gpus, **{f"{k}_pflop": v for k, v in pflops.items()},
+        "step_gflop": step / 1e9, "prompts_gflop": flops["prompts"] / 1e9,
+        **{f"{k}_hours": v for k, v in hours.items()},
+        "limit": "decoding" if hours["decode"] > hours["encode"] else "network",
+        "pictures_gb": FULL * picture_bytes / 1e9, "store_gb": FULL * dim * 2 * (2 + tokens) / 1e9,
+        "features_gb": FULL * dim * 2 * 7 / 1e9,
+    }  # fmt: skip
+
+
 def smpd30k(folder: tyro.conf.Positional[Path], seeds: int = 3) -> None:
     """Real SMPD-Image rows without users or pictures: what the applicable families reach on the later fifth.
 
@@ -191,4 +286,6 @@ def smpd30k(folder: tyro.conf.Positional[Path], seeds: int = 3) -> None:
 
 if __name__ == "__main__":
     with one_line_errors():
-        tyro.extras.subcommand_cli_from_dict({"tabular": tabular, "smpd30k": smpd30k}, description=__doc__)
+        tyro.extras.subcommand_cli_from_dict(
+            {"tabular": tabular, "representations": representations, "smpd30k": smpd30k}, description=__doc__
+        )

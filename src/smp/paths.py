@@ -90,4 +90,5 @@ def profile() -> Literal["full", "small"]:
         raise DataError(f"SMP_PROFILE={chosen}: must be full or small")
     import torch  # seconds to import: only asked when nothing is set
 
-    return "full" if torch.cuda.is_available() else "small"
+    # Asks the driver without starting CUDA: after is_available() a forked stage could not start it any more.
+    return "full" if torch.cuda.device_count() else "small"

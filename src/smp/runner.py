@@ -27,6 +27,7 @@ from smp.matrix import FeatureMatrix
 from smp.metrics import TRACK_METRICS, loss
 from smp.oof import Part, cross_fit, finished, parts_of, write_predictions
 from smp.paths import ROOT, DataError, Track, one_line_errors
+from smp.selection import Selection
 from smp.tuning import search
 
 log = logging.getLogger("smp")
@@ -40,6 +41,7 @@ class Experiment:
     features: tuple[str, ...]  # families that never saw a label
     label_features: tuple[str, ...] = ()  # families made from labels, computed inside the fold
     weight: Literal["uniform", "inverse_label"] = "uniform"  # inverse_label turns an L1 loss into MAPE
+    keep: Selection = Selection()  # of the training posts; exp030_sample_selection compares shares
     seeds: tuple[int, ...] = (0, 1, 2)  # predictions are averaged over seeds
 
 
@@ -81,6 +83,7 @@ def _fitter(run: Run, posts: pd.DataFrame) -> Callable[[Learner, Part, int], np.
     X, block = features.load(run.track, config.features, posts), label_blocks(posts)
 
     def fit(learner: Learner, part: Part, seed: int) -> np.ndarray:
+        part = replace(part, train=config.keep.rows(run.track, posts, part.train))
         matrix = part_matrix(run.track, X, config.label_features, posts, part, block, seed)
         weight = 1 / y[part.train] if config.weight == "inverse_label" else None
         fitted = learner.fit(matrix.take(part.train), y[part.train], weight, seed)
@@ -149,6 +152,26 @@ def run_experiment(
         finish(run, {**metrics, "seconds": round(time.perf_counter() - started, 1)})
 
 
+def run_features(
+    script: str, config_class: type, track: Track, make: Callable[[Run], dict], small: dict | None = None
+) -> None:
+    """Entry point of an experiment that predicts no label itself: one that makes features, or trains what makes them.
+
+    Every one of torchrun's ranks calls `make(run)`, which returns what metrics.json is to hold; rank 0 alone claims the
+    folder and writes. A finished run is left alone.
+    """
+    from smp.encoders.parallel import once, process_group  # torch: seconds to import
+
+    with one_line_errors(), process_group():
+        run = parse_run(script, config_class, track, small)
+        if not once(open_folder, run):
+            once(print, f"{run.name}: finished earlier, nothing to do")
+            return
+        started = time.perf_counter()
+        made = make(run)
+        once(finish, run, {**made, "seconds": round(time.perf_counter() - started, 1)})
+
+
 def parse_run(script: str, config_class: type, track: Track, small: dict | None = None) -> Run:
     """The command line of an experiment: every field of its config, the folds, a variant's name, --force."""
     name, profile = Path(script).resolve().parent.name, paths.profile()
@@ -177,12 +200,19 @@ def parse_run(script: str, config_class: type, track: Track, small: dict | None 
             "config": json.loads(json.dumps(asdict(config))),
             "track": track, "scheme": scheme, "profile": profile, "data": data_name(track),
             "features": {f: features.key(track, f) for f in used},
-            "parents": {p: source_hash(finished(track, p) / "oof.parquet") for p in getattr(config, "parents", ())},
+            "parents": {p: source_hash(file) for p, file in _parents(track, config).items()},
             "tune": tune,
         }  # fmt: skip
         return Run(f"{name}@{suffix}" if suffix else name, track, config, settings, scheme, force, tune)
 
     return tyro.cli(options)
+
+
+def _parents(track: Track, config: Any) -> dict[str, Path]:
+    """Experiments the config reads -> the file of each that is read."""
+    files = {p: finished(track, p) / "oof.parquet" for p in getattr(config, "parents", ())}
+    keep = getattr(config, "keep", None)
+    return files | ({keep.losses: keep.file(track)} if keep and keep.share < 1 else {})
 
 
 def open_folder(run: Run) -> bool:
@@ -288,6 +318,8 @@ def write_scores(track: Track) -> pd.DataFrame:
             row["share_of_ceiling"] = round(min(shares), 3)
         rows.append({**row, "seconds": m["seconds"], "peak_memory_gb": m["peak_memory_gb"]})
     table = pd.DataFrame(rows)
+    if table.empty:
+        return table
     with replacing(paths.output(track) / "scores.csv") as aside:
         table.to_csv(aside, index=False)
     return table

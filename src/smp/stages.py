@@ -14,7 +14,9 @@ import tyro
 from smp import paths, submission
 from smp.data import ensure_data
 from smp.paths import ROOT, DataError, Track, one_line_errors
+from smp.report import page
 from smp.runner import data_name
+from smp.submission import FINAL
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Stage:
     parents: tuple[str, ...] = ()
     writes: str = "oof.parquet, test.parquet, metrics.json"
     group: Literal["submission", "studies", "representations"] = "submission"  # studies answer a question
+    profiles: tuple[str, ...] = ("full", "small")  # where it is run
 
     @property
     def is_done(self) -> bool:
@@ -38,9 +41,15 @@ class Stage:
 
 
 CLIPS = "features/image/*, metrics.json"
-LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text")
+LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
 STAGES = (
-    Stage("exp000_small_clip", "image", writes="an open_clip folder, metrics.json", group="representations"),
+    Stage(
+        "exp000_small_clip",
+        "image",
+        writes="an open_clip folder, metrics.json",
+        group="representations",
+        profiles=("small",),
+    ),
     Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
     Stage("exp006_clip_title_tags", "image", ("exp002_clip",), CLIPS, "representations"),
     Stage("exp001_clip_ft", "image", ("exp002_clip",), CLIPS, "representations"),
@@ -48,9 +57,36 @@ STAGES = (
     Stage("exp004_vit_bert", "image", (), CLIPS, "representations"),
     Stage("exp005_resnet_bert", "image", (), CLIPS, "representations"),
     *(Stage(name, "image") for name in LEVEL1),
+    Stage("exp015_clip_ft", "image", ("exp001_clip_ft",), group="representations"),
     Stage("exp020_fusion", "image", LEVEL1),
+    Stage(
+        "exp021_ablation",
+        "image",
+        ("exp001_clip_ft", "exp002_clip", "exp003_blip", "exp004_vit_bert", "exp005_resnet_bert"),
+        "table1.csv, table1.md, table1.png, metrics.json",
+        "studies",
+    ),
+    Stage(
+        "exp030_sample_selection", "image", ("exp001_clip_ft",), "selection.csv, selection.png, metrics.json", "studies"
+    ),
+    Stage("exp031_oversampling", "image", (), "oversampling.csv, oversampling.png, metrics.json", "studies"),
+    Stage(
+        "exp032_alignment",
+        "image",
+        ("exp001_clip_ft", "exp002_clip", "exp010_lgbm"),
+        "words, classes, lookalikes, spread.csv, words.png, alignment.png, metrics.json",
+        "studies",
+    ),
     Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
     Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
+    Stage(
+        "exp035_representations",
+        "image",
+        ("exp001_clip_ft", "exp002_clip", "exp005_resnet_bert"),
+        "representations.csv, accuracy.csv, representations.png, metrics.json",
+        "studies",
+    ),
+    Stage("exp036_drift", "image", writes="drift.csv, metrics.json", group="studies"),
     Stage(
         "exp040_hyperfusion",
         "image",
@@ -60,7 +96,6 @@ STAGES = (
     ),
     Stage("exp051_lgbm", "video"),
 )
-FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from
 
 
 def main(
@@ -72,15 +107,13 @@ def main(
     """From official files to submission files; finished stages are skipped.
 
     Args:
-        which: a track, which runs what its submission needs; the studies; all of these; or the representations
-            learnt from pixels, which no submission uses yet.
+        which: a track, which runs what its submission needs; the studies, which answer a question each; the
+            representations learnt from pixels; or all of these. What these read is made first, and a report last.
         force: run finished stages again.
         from_: run this experiment and all later ones again (expNNN or its full name).
         list_: only list the stages, what they read and write, and whether they are done.
     """
-    stages = [s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")]
-    if which == "all":
-        stages = [s for s in stages if s.group != "representations"]
+    stages = with_parents([s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")])
     tracks = [t for t in paths.TRACKS if any(s.track == t for s in stages)]
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
@@ -96,8 +129,19 @@ def main(
     for track in tracks if which in ("image", "video", "all") else ():
         for file in submission.write(FINAL[track], track):
             step(f"check {file}", submission.check, file, track)
-    for root in sorted({paths.output(t) for t in tracks}):
-        print(f"\nScores ({root / 'scores.csv'}):\n{pd.read_csv(root / 'scores.csv').to_string(index=False)}")
+    files = [f for f in sorted({paths.output(t) / "scores.csv" for t in tracks}) if f.exists()]
+    if files:
+        step("report", report)
+    for file in files:
+        print(f"\nScores ({file}):\n{pd.read_csv(file).to_string(index=False)}")
+
+
+def with_parents(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages and all that they read from each other, in order; without those that this profile does not need."""
+    names = {s.name for s in stages}
+    for stage in reversed(STAGES):  # parents stand before their children
+        names |= {*stage.parents} if stage.name in names else set()
+    return [s for s in STAGES if s.name in names and paths.profile() in s.profiles]
 
 
 def show(stages: Sequence[Stage]) -> None:
@@ -116,6 +160,12 @@ def announce(track: Track) -> None:
     elif paths.profile() == "small":
         print("  small profile on official data (no GPU): set SMP_PROFILE=full on a GPU box for the full one")
     ensure_data(track)
+
+
+def report() -> None:
+    """Write the page of what has been run so far."""
+    for path in page.write():
+        print(f"  {path}")
 
 
 def step(title: str, function: Callable, *arguments: object) -> None:

@@ -23,6 +23,7 @@ from smp.paths import DataError, Track, one_line_errors
 
 VERSION = "VERSION 1.2"  # of the image track's JSON form
 DECIMALS = 4
+FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp051_lgbm"}  # what the submission is made from
 ID_COLUMN = {"image": "post_id", "video": "pid"}
 
 

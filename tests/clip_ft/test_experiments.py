@@ -45,6 +45,13 @@ def test_from_pictures_to_clip_ft_features(run):
     assert metrics["accuracy"]["after"]["rows"] == np.isfinite(losses["cross"]).sum() > 100
     assert metrics["loss"][-1] < metrics["loss"][0]
     assert (folder / "all_prototypes.png").exists()
+    run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")
+    brief = ("--learner.rounds", "20", "--seeds", "0", "1")
+    assert run("exp015_clip_ft", *brief)["holdout"]["rows"] > 20
+    study = run("exp035_representations", *brief, "--resamples", "20")["representations"]
+    assert study["frozen CLIP"]["columns"] == study["CNN + BERT"]["columns"] == study["no pixels"]["columns"] + 64
+    assert study["no pixels"]["src - no pixels"] == 0 and study["CLIP_FT"]["mae - frozen CLIP, se"] > 0
+    assert (paths.output("image") / "exp035_representations" / "representations.png").exists()
     written = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
     run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")  # finished: nothing is done again
     assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == written
@@ -57,8 +64,11 @@ def test_a_missing_parent_is_named(run, capfd):
 
 
 def test_the_baselines_run_with_what_packages_carry(run):
-    assert "RANDOM" in run("exp003_blip", "--loading.workers", "0")["source"]
-    assert "RANDOM" in run("exp004_vit_bert", "--loading.workers", "0")["source"]
-    assert "minilm" in run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")["source"]
+    assert "RANDOM" in run("exp003_blip", "--loading.workers", "0")["blip_image"]["source"]
+    assert "RANDOM" in run("exp004_vit_bert", "--loading.workers", "0")["vit_image"]["source"]
+    made = run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")
+    assert "minilm" in made["bert_text"]["source"] and 0.3 < made["resnet_image"]["pca_variance"] <= 1
     names = ["blip_image", "blip_text", "vit_image", "bert_text", "resnet_image"]
-    assert features.load("image", names, load_posts("image")).shape == (300, 64 + 64 + 64 + 384 + 1280)
+    posts = load_posts("image")
+    assert features.load("image", names, posts).shape == (300, 64 + 64 + 64 + 384 + 1280)
+    assert features.load("image", [f"{name}_pca" for name in names], posts).shape == (300, 5 * 32)

@@ -12,7 +12,8 @@ from PIL import Image
 
 from smp.clip_ft import train as trainer
 from smp.clip_ft.fit import fit, out_of_fold
-from smp.clip_ft.train import TrainConfig
+from smp.clip_ft.towers import Towers
+from smp.clip_ft.train import Step, TrainConfig
 from smp.paths import DataError
 
 EVERYONE = np.ones(120, bool)
@@ -82,6 +83,19 @@ def test_accumulated_parts_give_the_steps_of_whole_batches(tiny, tmp_path):
     np.testing.assert_allclose(accumulated, whole, rtol=1e-5)
 
 
+def test_mixed_precision_learns_the_same(tiny, tmp_path, monkeypatch):
+    """The autocast of a GPU, on the CPU: what it reads, and that float32 is kept where it matters."""
+    train = TrainConfig(epochs=2, batch_size=32, workers=0, unfreeze_text=1, unfreeze_image=1)
+    task = pixel_task(tiny, tmp_path, train)
+    _, _, exact = fit(task, EVERYONE, tmp_path / "exact", "all")
+    mixed = lambda *_: torch.autocast("cpu", dtype=torch.bfloat16)  # noqa: E731
+    monkeypatch.setattr("smp.clip_ft.train.autocast", mixed)
+    monkeypatch.setattr("smp.clip_ft.fit.autocast", mixed)
+    _, step, rounded = fit(task, EVERYONE, tmp_path / "mixed", "all")
+    np.testing.assert_allclose(rounded, exact, rtol=0.05)
+    assert all(p.dtype == torch.float32 for p in step.parameters())
+
+
 def test_two_ranks_give_the_losses_of_one_process(tiny, tmp_path):
     tiny.write_store(tmp_path, tiny.make_posts())
     worker = [str(Path(__file__).with_name("worker.py")), str(tmp_path)]
@@ -126,8 +140,6 @@ def test_unfrozen_blocks_are_trained_from_pixels_and_the_rest_stays(tiny, tmp_pa
 
 
 def test_lower_blocks_learn_more_slowly(tiny):
-    from smp.clip_ft.towers import Towers
-
     groups = Towers(tiny.tiny_clip(), tiny.tokenizer()).unfreeze(2, 1, rate=1e-3, decay=0.5)
     assert [group["lr"] for group in groups] == [1e-3, 5e-4, 1e-3]
     with pytest.raises(DataError, match="2 blocks"):
@@ -139,6 +151,16 @@ def test_pixels_are_augmented_by_post_and_epoch_alone(tiny, tmp_path):
     a, b = inputs.batch(np.array([3, 5]), seed=1), inputs.batch(np.array([5, 7]), seed=1)
     assert torch.equal(a["pixels"][1], b["pixels"][0])
     assert not torch.equal(a["pixels"][1], inputs.batch(np.array([5]), seed=2)["pixels"][0])
+
+
+def test_a_rank_without_posts_takes_part_with_empty_tensors(tiny, tmp_path):
+    task = pixel_task(tiny, tmp_path, TrainConfig(unfreeze_image=1, unfreeze_text=1))
+    towers, model = Towers(tiny.tiny_clip(), tiny.tokenizer()), fit(task, EVERYONE, tmp_path, "all")[1].model
+    for inputs in (task.inputs, tiny.make_inputs(tmp_path, task.posts)):
+        made = Step(towers, model)(inputs.batch(np.zeros(0, np.int64), seed=1))
+        made.sum().backward()
+        assert made.shape == (0, 3)
+        assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 
 
 def test_out_of_fold_losses_are_of_models_that_did_not_see_the_post(tiny, tmp_path):

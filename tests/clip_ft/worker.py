@@ -10,10 +10,10 @@ import torch
 
 from smp.clip_ft.extract import store_features
 from smp.clip_ft.fit import fit
-from smp.clip_ft.parallel import process_group, ranks
 from smp.clip_ft.train import TrainConfig
 from smp.data.store import read_embeddings
 from smp.encoders import Loading
+from smp.encoders.parallel import process_group, ranks
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)

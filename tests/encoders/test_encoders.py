@@ -139,9 +139,13 @@ def test_missing_weights_are_named_with_their_place(tmp_path, monkeypatch):
         with pytest.raises(DataError) as error:
             load()
         assert str(place / file) in str(error.value) and "https://huggingface.co/" in str(error.value)
-    with pytest.raises(DataError, match="neither a file nor a tag"):
+    (place / "google-bert--bert-base-uncased").mkdir(parents=True)
+    (place / "google-bert--bert-base-uncased" / "config.json").touch()  # the weights themselves are still lacking
+    with pytest.raises(DataError, match=r"uncased/\*\.safetensors: no such file"):
+        transformers_text("google-bert/bert-base-uncased")
+    with pytest.raises(DataError, match="neither a weights file nor a tag"):
         load_clip("ViT-B-32", "no-such-tag")
-    with pytest.raises(DataError, match="run the experiment that makes it"):
+    with pytest.raises(DataError, match=r"python exp/nowhere/train\.py"):
         load_clip(f"local-dir:{tmp_path}/nowhere")
 
 

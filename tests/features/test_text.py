@@ -119,3 +119,12 @@ def test_sentences_of_like_meaning_are_near_and_shards_are_resumed(make_posts, t
     posts = make_posts([{"Title": a, "Alltags": b} for a, b in texts])
     np.testing.assert_array_equal(text.sentences(posts, folder, dims=4), text.pca(made, 4))
     assert len(encoded) == 1
+
+
+def test_common_words_are_those_of_most_texts(make_posts):
+    titles = ["red red cat", "red dog", "blue cat", "cat", "cat"]  # the last two are one text
+    posts = make_posts([{"Title": t} for t in titles])
+    made = text.common_words(posts[:5], 2)  # cat in 3 different texts, red in 2
+    assert made.dtype == np.float16
+    assert sorted(made.T.tolist()) == [[1, 0, 1, 1, 1], [1, 1, 0, 0, 0]]
+    assert not text.common_words(posts[:5].assign(title="", tags=posts["tags"]), 2).any()

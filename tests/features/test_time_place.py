@@ -9,7 +9,7 @@ from smp.features import time_place
 
 
 def test_clocks_and_calendars(random_posts):
-    made = time_place.build(random_posts)
+    made = time_place.build(random_posts).join(time_place.season(random_posts))
     first = random_posts["time"].min()
     for post, row in random_posts.iterrows():
         utc = datetime.fromtimestamp(row["time"].timestamp(), UTC)

@@ -10,15 +10,16 @@ from torch import Tensor
 
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import Features, Logits, losses
-from smp.clip_ft.parallel import once
 from smp.clip_ft.towers import autocast
 from smp.clip_ft.train import Step
-from smp.data.store import read_embeddings, write_embeddings, write_table
-from smp.encoders.base import Loading, device
+from smp.data.store import read_embeddings, write_table
+from smp.encoders import Loading
+from smp.encoders.components import pca
+from smp.encoders.parallel import device, once
 from smp.encoders.shards import Batch, into_store
 
 BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
-# Blocks of F in the order of eq. 11, each d wide.
+# Blocks of F in the order of eq. 11, each d wide; its s, the user's behaviour, is a feature family of its own.
 BLOCKS = ("image", "text", "global_prompt", "local_prompt", "projected_image", "visual_prototype", "textual_prototype")
 Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, ...]]
 
@@ -130,30 +131,6 @@ def statistics(folder: Path, name: str) -> pd.DataFrame:
             )
         )
     return pd.concat(parts).add_prefix(f"{name}_").set_axis(pd.Index(ids, name="post_id"))
-
-
-def pca(folder: Path, name: str, blocks: int, components: int, key: str) -> list[float]:
-    """Store `<name>_pca`: the first principal components of each of an embedding's `blocks` equal blocks of columns.
-
-    The directions are those of all posts (no label is involved), each with its largest weight positive. Memory is one
-    block of a slice of posts. Returns the share of variance kept in every block.
-    """
-    ids, array = read_embeddings(folder, name)
-    width = array.shape[1] // blocks
-    slices = [slice(i, i + 16384) for i in range(0, len(array), 16384)]
-    out, kept = np.empty((len(array), blocks * components), np.float16), []
-    for block in range(blocks):
-        columns = slice(block * width, (block + 1) * width)
-        mean = sum(array[s, columns].astype(np.float64).sum(0) for s in slices) / len(array)
-        scatter = sum((c := array[s, columns] - mean).T @ c for s in slices)
-        value, vector = np.linalg.eigh(scatter)
-        top = vector[:, ::-1][:, :components]
-        top = top * np.sign(top[np.abs(top).argmax(0), np.arange(top.shape[1])])
-        kept.append(float(value[::-1][:components].sum() / max(value.sum(), 1e-12)))
-        for s in slices:
-            out[s, block * components : (block + 1) * components] = (array[s, columns] - mean) @ top
-    write_embeddings(folder, f"{name}_pca", ids, out, {"key": key})
-    return kept
 
 
 def _batches(rows: np.ndarray, size: int = 512) -> list[np.ndarray]:

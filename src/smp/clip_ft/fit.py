@@ -14,11 +14,10 @@ from smp.clip_ft import prototypes
 from smp.clip_ft.extract import BRANCHES, classify
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import ClipFT, ModelConfig
-from smp.clip_ft.parallel import once, ranks, sum_over_ranks
 from smp.clip_ft.towers import Towers, autocast
 from smp.clip_ft.train import Step, TrainConfig, train
 from smp.data.store import write_table
-from smp.encoders.base import device
+from smp.encoders.parallel import device, once, ranks, sum_over_ranks
 from smp.paths import DataError
 
 

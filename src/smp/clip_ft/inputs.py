@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from smp.data.pictures import load_rgb
 from smp.data.store import read_embeddings
-from smp.encoders.base import BLANK, device
+from smp.encoders.base import BLANK
+from smp.encoders.parallel import device
 from smp.paths import DataError
 
 
@@ -83,7 +84,12 @@ class Inputs:
         return self.store.has_image()
 
     def batch(self, rows: np.ndarray, seed: int | None = None) -> dict[str, Tensor]:
-        """The tensors of some posts; with a seed, pictures are augmented, each by (seed, row) alone."""
+        """The tensors of some posts; with a seed, pictures are augmented, each by (seed, row) alone.
+
+        No posts give tensors without rows: a rank may get none of an epoch's last batch.
+        """
+        if not len(rows):
+            return {name: tensor[:0] for name, tensor in self.batch(np.zeros(1, np.int64), seed).items()}
         made = {"label": torch.from_numpy(self.label[rows])}
         if self.paths is None:
             made["image"] = torch.from_numpy(self.store.image(rows))

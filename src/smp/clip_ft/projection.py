@@ -8,6 +8,8 @@ from torch.nn import functional as F
 class CrossModalProjection(nn.Module):
     """[x~, V~, T~] = SelfAttn([P_I(x), P_I(V), P_T(T)]), multi-head, over 1 + 2K tokens; d -> d.
 
+    Eq. 6 prints P_I before T as well; the text above it gives text features to P_T.
+
     P_I and P_T start as the identity, so that the common space of the pretrained towers is where training starts.
     residual: add the attention's output to its input (and start it at zero); without, the output alone, as eq. 6 reads
     literally. Attention reads layer-normalised tokens: unit-length features would give it uniform weights.

@@ -77,8 +77,10 @@ class _Packed(nn.Module):
         self.register_buffer(
             "mask", torch.zeros(allowed.shape).to(ids.device).masked_fill(~allowed, -torch.inf), persistent=False
         )
-        self.register_buffer("context", (place >= context_at.start) & (place < context_at.stop), persistent=False)
-        self.register_buffer("end", (place == end[owner]) & (owner >= 0), persistent=False)
+        # as indices: a mask would make a GPU wait for the host
+        context = (place >= context_at.start) & (place < context_at.stop)
+        self.register_buffer("context", context.nonzero().squeeze(1), persistent=False)
+        self.register_buffer("end", ((place == end[owner]) & (owner >= 0)).nonzero().squeeze(1), persistent=False)
 
     def forward(self, tower: TextTower, contexts: Tensor) -> Tensor:
         """contexts: (2, 1 or K, s, width) -> the pooled tokens (2, K, d)."""
@@ -89,6 +91,8 @@ class _Packed(nn.Module):
 
 def local_similarity(tokens: Tensor, mask: Tensor, classes: Tensor, temperature: float) -> Tensor:
     """p' of eq. 5: cosines of the description's tokens with every class, averaged with softmax weights over the tokens.
+
+    As printed, its two sums would cancel each other; the weighted sum is meant.
 
     tokens: (B, l, d) and classes: (K, d), of unit length. mask: (B, l) bool, the description's own tokens. Returns
     (B, K); zeros for a description without tokens.

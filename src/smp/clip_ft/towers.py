@@ -28,8 +28,9 @@ class Towers(nn.Module):
         image = batch["image"].float() if "image" in batch else _unit(self.net.encode_image(batch["pixels"]))
         if "ids" not in batch:
             return Features(image, batch["text"].float(), batch["tokens"].float(), batch["mask"])
-        pooled, tokens = self.text(self.text.embed(batch["ids"]), batch["ids"])
-        return Features(image, _unit(pooled), _unit(tokens), self.text.own_tokens(batch["ids"]))
+        ids = self.text.crop(batch["ids"])
+        pooled, tokens = self.text(self.text.embed(ids), ids)
+        return Features(image, _unit(pooled), _unit(tokens), self.text.own_tokens(ids))
 
     def titles(self, texts: list[str]) -> Tensor:
         """(n, d) text features of unit length."""

@@ -15,10 +15,9 @@ from tqdm import tqdm
 
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import ClipFT, losses
-from smp.clip_ft.parallel import ranks, sum_over_ranks
 from smp.clip_ft.towers import Towers, autocast
 from smp.data.store import replacing
-from smp.encoders.base import device
+from smp.encoders.parallel import device, ranks, sum_over_ranks
 from smp.paths import DataError
 
 

@@ -1,6 +1,7 @@
 """The shape all encoders share: a frozen network and its preprocessing, run over every post into the store."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -10,13 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-import torch.distributed as dist
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from smp.data import source_hash
+from smp import paths
+from smp.data import fingerprint, load_posts, source_hash
 from smp.data.pictures import load_rgb
+from smp.data.store import read_note
+from smp.encoders.components import pca
+from smp.encoders.inputs import Description, descriptions, picture_paths
+from smp.encoders.parallel import device, once, ranks
 from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -50,13 +55,6 @@ class Loading:
     shard_size: int = 8192  # posts; what a killed run loses at most
 
 
-def device() -> torch.device:
-    """This process's GPU (torchrun gives each local rank its own), else the CPU."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", dist.get_node_local_rank(fallback_rank=0))
-
-
 def encode_posts(
     encoder: Encoder, items: Sequence, ids: pd.Index, folder: Path, prefix: str, data_key: str, loading: Loading
 ) -> None:
@@ -70,13 +68,38 @@ def encode_posts(
     key = blake2b(repr((data_key, encoder.source, code, names)).encode(), digest_size=8).hexdigest()
     if is_stored(folder, names, key):
         return
-    if not dist.is_initialized() or dist.get_rank() == 0:
+    if ranks()[0] == 0:
         print(f"{prefix}: {len(items)} posts through {encoder.source}", file=sys.stderr)
     order = np.array([len(text) for text in items]) if encoder.reads == "text" else None
     compute = _compute(encoder, items, dict(zip(encoder.outputs, names)), loading)
     into_store(
         folder, names, ids, compute, key=key, order=order, batch_size=loading.batch_size, shard_size=loading.shard_size
     )
+
+
+def encode_track(
+    encoders: Sequence[tuple[str, Encoder]], description: Description, loading: Loading, components: int
+) -> dict:
+    """Encode every image post's picture or description by each of the (prefix, encoder) pairs, as `encode_posts` does.
+
+    Stores the first principal components beside each, as `<prefix>_image_pca` or `<prefix>_text_pca`. Returns what
+    metrics.json says of it: the number of posts, each encoder's source, seconds, and the variance its components keep.
+    """
+    posts, folder, data = load_posts("image"), paths.features("image"), fingerprint("image")
+    done = {"posts": len(posts)}
+    for prefix, encoder in encoders:
+        started = time.perf_counter()
+        if encoder.reads == "image":
+            items, key = picture_paths(posts, paths.data("image")), data
+        else:
+            items, key = descriptions(posts, description), data + description
+        encode_posts(encoder, items, posts.index, folder, prefix, key, loading)
+        seconds = round(time.perf_counter() - started, 1)
+        name = f"{prefix}_{encoder.reads}"
+        made_of = read_note(folder / f"{name}.ids.parquet")["key"]
+        [kept] = once(pca, folder, name, 1, components, f"{made_of}-{components}")
+        done[name] = {"source": encoder.source, "seconds": seconds, "pca_variance": round(kept, 4)}
+    return done
 
 
 class _Batches(Dataset):

@@ -42,16 +42,16 @@ def load_clip(model: str, pretrained: str = "") -> Clip:
         model = f"local-dir:{folder}"
         for name in ("open_clip_config.json", WEIGHTS):
             if not (folder / name).exists():
-                raise DataError(f"{folder / name}: no such file; run the experiment that makes it")
+                raise DataError(f"{folder / name}: no such file; make it with: python exp/{folder.name}/train.py")
         settings = {}
     else:
         source, file = f"{model} {pretrained}", Path(pretrained)
         tag = open_clip.get_pretrained_cfg(model, pretrained)
         if tag:
-            file = hub_folder(tag.get("hf_hub", "").rstrip("/"), WEIGHTS) / WEIGHTS
+            file = hub_folder(tag.get("hf_hub", "").rstrip("/"), [WEIGHTS]) / WEIGHTS
         elif not file.is_file():
             tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none; see open_clip.list_models()"
-            raise DataError(f"{model} {pretrained}: neither a file nor a tag of this model (tags: {tags})")
+            raise DataError(f"{model} {pretrained}: neither a weights file nor a tag of this model (tags: {tags})")
         settings = {
             "pretrained": str(file),
             "force_quick_gelu": tag.get("quick_gelu", False),  # the activation the weights were trained with
@@ -161,4 +161,5 @@ class TextTower:
         """Padding after the longest text cut off, where it changes nothing."""
         if not self.pools_end_of_causal:
             return ids
-        return ids[:, : int((ids != 0).any(0).nonzero().max()) + 1]
+        used = (ids != 0).any(0).nonzero()
+        return ids[:, : int(used.max()) + 1] if len(used) else ids

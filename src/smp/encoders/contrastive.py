@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from smp.data.pictures import load_rgb
 from smp.data.store import replacing
-from smp.encoders.base import device
 from smp.encoders.clip import WEIGHTS, TextTower
+from smp.encoders.parallel import device
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 

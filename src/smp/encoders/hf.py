@@ -10,7 +10,7 @@ from smp.encoders.base import Encoder
 from smp.encoders.weights import hub_folder
 from smp.paths import DataError
 
-FILES = ("*.json", "*.txt", "*.safetensors")
+NEEDED, OPTIONAL = ("config.json", "*.safetensors"), ("*.json", "*.txt")  # the tokenizer's names differ
 MAX_TOKENS = 128  # a title and its tags; longer texts are cut
 
 
@@ -94,7 +94,7 @@ def _tokenize(tokenizer: transformers.PreTrainedTokenizerBase):
 
 
 def _folder(model: str) -> Path:
-    return Path(model) if Path(model).is_dir() else hub_folder(model, "config.json", FILES)
+    return Path(model) if Path(model).is_dir() else hub_folder(model, NEEDED, OPTIONAL)
 
 
 def packaged_minilm() -> Path:

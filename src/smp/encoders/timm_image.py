@@ -32,9 +32,9 @@ def timm_encoder(model: str, weights: str = "hub", size: int = 0) -> Encoder:
         net.reset_classifier(0)
     else:
         card = timm.get_pretrained_cfg(model)
-        file = hub_folder(card.hf_hub_id, WEIGHTS) / WEIGHTS if weights == "hub" else Path(weights)
+        file = hub_folder(card.hf_hub_id, [WEIGHTS]) / WEIGHTS if weights == "hub" else Path(weights)
         if not file.is_file():
-            raise DataError(f"{file}: no such weights for {model}")
+            raise DataError(f"{file}: no such file; put the .safetensors weights of timm's {model} there")
         overlay = {"file": str(file), "hf_hub_id": None}
         net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0)
     card = resolve_model_data_config(net, {"input_size": (3, size, size)} if size else {})

@@ -1,5 +1,6 @@
 """Pretrained weights by repository of the hub: a local folder first, then the hub's cache, then a download."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from smp import paths
@@ -11,19 +12,22 @@ def local_folder(repo: str) -> Path:
     return paths.official("image").parent / "weights" / repo.replace("/", "--")
 
 
-def hub_folder(repo: str, needed: str, patterns: tuple[str, ...] = ()) -> Path:
-    """Folder with the file `needed` of a hub repository and whatever there matches `patterns`.
+def hub_folder(repo: str, needed: Sequence[str], optional: Sequence[str] = ()) -> Path:
+    """Folder with the files `needed` of a hub repository (names or patterns) and whatever there matches `optional`.
 
-    Raises DataError naming the file, its address and its place when it is nowhere and there is no network.
+    Raises DataError naming the file that is lacking, its address and its place when it is nowhere to be had.
     """
     import huggingface_hub as hub
 
-    if (local_folder(repo) / needed).exists():
-        return local_folder(repo)
-    files = [needed, *patterns]
+    def lacking(folder: Path) -> str:
+        return next((name for name in needed if not any(folder.glob(name))), "")
+
+    place, files, address = local_folder(repo), [*needed, *optional], f"{hub.constants.ENDPOINT}/{repo}"
+    if not lacking(place):
+        return place
     try:
         cached = Path(hub.snapshot_download(repo, allow_patterns=files, local_files_only=True))
-        if (cached / needed).exists():
+        if not lacking(cached):
             return cached
     except hub.errors.LocalEntryNotFoundError:
         pass
@@ -32,9 +36,9 @@ def hub_folder(repo: str, needed: str, patterns: tuple[str, ...] = ()) -> Path:
         folder = Path(hub.snapshot_download(repo, allow_patterns=files))
     except Exception as error:  # no network, no such repository, no right to read it: all mended in the same way
         raise DataError(
-            f"{local_folder(repo) / needed}: no such file, and the hub gives none ({type(error).__name__}); put "
-            f"{' '.join(files)} of {hub.constants.ENDPOINT}/{repo} into that folder"
+            f"{place / lacking(place)}: no such file, and the hub gives none ({type(error).__name__}); put "
+            f"{' '.join(files)} of {address} into that folder"
         ) from error
-    if not (folder / needed).exists():
-        raise DataError(f"{hub.constants.ENDPOINT}/{repo}: holds no {needed}; choose another model in the Config")
+    if lacking(folder):
+        raise DataError(f"{address}: holds no {lacking(folder)}; choose another model in the Config")
     return folder

@@ -28,16 +28,18 @@ FAMILIES: dict[Track, dict[str, str]] = {
         "post_stats": "post_stats:build",
         "picture_stats": "picture_stats:build",
         "time_place": "time_place:build",
-        "user_behaviour": "user_behaviour:build",
+        "season": "time_place:season",
+        "user_behaviour": "user_behaviour:build",  # the account's columns are among them
+        "account": "user_behaviour:account",
+        "user_id": "user_behaviour:identity",
         "minilm": "text:sentences",
+        "common_words": "text:common_words",
         "text_words": "text:words",
         "text_characters": "text:characters",
         "text_descriptions": "text:descriptions",
         "title_tags": "text:title_tags",
         "tags_post": "tags:post_embedding",
         "tags_user": "tags:user_embedding",
-        "clip_image_pca": "clusters:components",
-        "clip_text_pca": "clusters:components",
         "similarity": "similarity:build",
         "clusters": "clusters:build",
     },
@@ -53,8 +55,6 @@ LABEL_FAMILIES: dict[str, str] = {
 }
 # Families made from embeddings that an experiment stores: family -> those the function takes after the posts, (n, d).
 READS: dict[str, tuple[str, ...]] = {
-    "clip_image_pca": ("clip_image",),
-    "clip_text_pca": ("clip_text",),
     "similarity": ("clip_image", "clip_text", "clip_title_text", "clip_tags_text"),
     "clusters": ("clip_image", "clip_text"),
 }
@@ -63,12 +63,12 @@ VECTORS = "text_words"  # the space in which label families that take `vectors` 
 EXTERNAL = {"account_counters"}
 # Embeddings that an experiment makes -> the experiment.
 MADE_BY: dict[str, str] = {
-    **dict.fromkeys(("clip_image", "clip_text"), "exp002_clip"),
     **dict.fromkeys(("clip_title_text", "clip_tags_text"), "exp006_clip_title_tags"),
+    **dict.fromkeys(("clip_image", "clip_text", "clip_image_pca", "clip_text_pca"), "exp002_clip"),
     **dict.fromkeys(("clip_ft", "clip_ft_probabilities", "clip_ft_pca", "clip_ft_stats"), "exp001_clip_ft"),
-    **dict.fromkeys(("blip_image", "blip_text"), "exp003_blip"),
-    "vit_image": "exp004_vit_bert",
-    **dict.fromkeys(("resnet_image", "bert_text"), "exp005_resnet_bert"),
+    **dict.fromkeys(("blip_image", "blip_text", "blip_image_pca", "blip_text_pca"), "exp003_blip"),
+    **dict.fromkeys(("vit_image", "vit_image_pca"), "exp004_vit_bert"),
+    **dict.fromkeys(("resnet_image", "resnet_image_pca", "bert_text", "bert_text_pca"), "exp005_resnet_bert"),
 }
 
 

@@ -61,11 +61,6 @@ def hierarchy(points: np.ndarray, levels: tuple[int, ...]) -> list[tuple[np.ndar
     return out
 
 
-def components(posts: pd.DataFrame, embedding: np.ndarray) -> np.ndarray:
-    """(n, DIMS) float16 principal components of an embedding (n, d), rows as in `posts`: what trees can split on."""
-    return pca(embedding, DIMS)
-
-
 def _filled(embedding: np.ndarray) -> np.ndarray:
     """(n,) bool: the rows that are not zeros."""
     step = 65_536

@@ -55,6 +55,18 @@ def descriptions(posts: pd.DataFrame, dims: int = 32, location_dims: int = 16) -
     return np.hstack(parts)
 
 
+def common_words(posts: pd.DataFrame, count: int = 512) -> np.ndarray:
+    """(n, count) float16: 1 where the title or the tags hold the word, for the words of most different texts."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    texts, row = _distinct(_title_and_tags(posts))
+    try:
+        found = CountVectorizer(binary=True, max_features=count, dtype=np.int8).fit_transform(texts)
+    except ValueError:  # scikit-learn: not one word in all the posts
+        return np.zeros((len(posts), 1), np.float16)
+    return found.toarray().astype(np.float16)[row]
+
+
 def title_tags(posts: pd.DataFrame, dims: int = 64) -> pd.DataFrame:
     """title_tags_cosine: of the title's and the tags' vectors in one space (TF-IDF of words, SVD over both kinds of
     texts); title_tags_overlap: share of the title's different words that are also words of the tags. NaN where either

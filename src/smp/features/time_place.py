@@ -15,8 +15,8 @@ SEED = 0
 def build(posts: pd.DataFrame) -> pd.DataFrame:
     """One row a post. Local time is UTC + timezone_offset, or UTC where the offset is unknown.
 
-    time_*: weekday 0 = Monday; hour_of_week = 24 * weekday + hour (peers ship 7 *); sine and cosine of hour, weekday
-    and month; days since the first post of the data. place_*, where the track has coordinates: degrees, the 1 degree
+    time_*: weekday 0 = Monday; hour_of_week = 24 * weekday + hour (peers ship 7 *); sine and cosine of hour and
+    weekday; days since the first post of the data. place_*, where the track has coordinates: degrees, the 1 degree
     cell and k-means cluster as categories, log1p of the posts in the cell, the user's median coordinates and share of
     located posts, log1p km between post and median. NaN or no category without coordinates. Statistics are over train
     and test, no label involved. Source: HyFea (2020) and common practice.
@@ -31,6 +31,18 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
         for name, values in columns.items()
     }
     return pd.DataFrame(columns, index=posts.index)
+
+
+def season(posts: pd.DataFrame) -> pd.DataFrame:
+    """ISO week, month (1-12) and the month's sine and cosine, one row a post, on the user's clock.
+
+    A family of its own, which no default takes: in data of about a year each month comes once, so that a season is a
+    trend in disguise, and later posts fall into months that the training posts do not know.
+    """
+    clock = pd.Series(local_seconds(posts).astype(np.int64).astype("datetime64[s]")).dt
+    month = clock.month.to_numpy()
+    columns = {"time_week": clock.isocalendar()["week"].to_numpy(np.float32), "time_month": month}
+    return pd.DataFrame(columns | _cyclic("month", (month - 1) / 12), index=posts.index).astype(np.float32)
 
 
 def seconds(column: pd.Series) -> np.ndarray:
@@ -49,21 +61,19 @@ def _time(posts: pd.DataFrame) -> dict[str, np.ndarray]:
     utc, local = seconds(posts["time"]), local_seconds(posts)
     day = local // 86_400
     hour, weekday = local % 86_400 / 3600, (day + 3) % 7  # 1970-01-01 was a Thursday
-    clock = pd.Series(local.astype(np.int64).astype("datetime64[s]")).dt
-    month = clock.month.to_numpy()
     columns = {
         "time_hour_utc": utc % 86_400 // 3600,
         "time_hour": hour // 1,
         "time_weekday": weekday,
         "time_hour_of_week": 24 * weekday + hour // 1,
-        "time_week": clock.isocalendar()["week"].to_numpy(np.float32),
-        "time_month": month,
         "time_day": (utc - utc.min()) / 86_400,
     }
-    for name, share in {"hour": hour / 24, "weekday": weekday / 7, "month": (month - 1) / 12}.items():
-        columns[f"time_{name}_sin"] = np.sin(2 * np.pi * share)
-        columns[f"time_{name}_cos"] = np.cos(2 * np.pi * share)
-    return columns
+    return columns | _cyclic("hour", hour / 24) | _cyclic("weekday", weekday / 7)
+
+
+def _cyclic(name: str, share: np.ndarray) -> dict[str, np.ndarray]:
+    angle = 2 * np.pi * share
+    return {f"time_{name}_sin": np.sin(angle), f"time_{name}_cos": np.cos(angle)}
 
 
 def _place(posts: pd.DataFrame) -> dict[str, np.ndarray | pd.Categorical]:

@@ -37,13 +37,25 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
         | _numbers(ordered, number[order])
         | (_account(ordered, time) if "photo_count" in posts else {})
     )
-    frame = pd.DataFrame(
-        {k: v if isinstance(v, pd.Categorical) else np.asarray(v, np.float32) for k, v in columns.items()},
-        index=ordered.index,
-    )
+    frame = pd.DataFrame(_float32(columns), index=ordered.index)
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return frame.iloc[place]
+
+
+def identity(posts: pd.DataFrame) -> pd.DataFrame:
+    """user_id as a category, for a learner that gives users a level of their own (smp.learners.Linear)."""
+    return posts[["user_id"]]
+
+
+def account(posts: pd.DataFrame) -> pd.DataFrame:
+    """The account's own data alone (n, 13), what a post's statistics say of its user; no column without such data."""
+    columns = _account(posts, seconds(posts["time"]).astype(np.int64)) if "photo_count" in posts else {}
+    return pd.DataFrame(_float32(columns), index=posts.index)
+
+
+def _float32(columns: Columns) -> Columns:
+    return {k: v if isinstance(v, pd.Categorical) else np.asarray(v, np.float32) for k, v in columns.items()}
 
 
 def post_number(ids: pd.Index) -> np.ndarray:

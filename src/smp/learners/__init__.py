@@ -6,6 +6,7 @@ import numpy as np
 
 from smp.learners.catboost import CatBoost
 from smp.learners.lgbm import LightGBM
+from smp.learners.linear import Linear
 from smp.learners.mlp import MLP
 from smp.learners.tabnet import TabNet
 
@@ -31,4 +32,4 @@ class Learner(Protocol):
         """This learner with the values a trial proposes (smp.tuning)."""
 
 
-__all__ = ["MLP", "CatBoost", "Fitted", "Learner", "LightGBM", "TabNet"]
+__all__ = ["MLP", "CatBoost", "Fitted", "Learner", "LightGBM", "Linear", "TabNet"]

@@ -1,4 +1,4 @@
-"""What the neural networks share: columns into tensors, one training loop, predictions; on the GPU if there is one."""
+"""What the neural networks share: one training loop, and predictions; on the GPU if there is one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from smp.learners.inputs import UNKNOWN, Inputs
 from smp.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
     import torch
-    from sklearn.preprocessing import QuantileTransformer
 
-UNKNOWN = 0  # embedding row of a missing or unseen category
 PREDICT_ROWS = 65_536
 
 
@@ -33,7 +32,7 @@ class FittedNetwork:
     """A trained network with everything that was learnt about its inputs."""
 
     network: "torch.nn.Module"
-    inputs: "Inputs"
+    inputs: Inputs
     center: float
     spread: float
 
@@ -102,55 +101,3 @@ def train(
 def embedding_sizes(cardinalities: list[int]) -> list[int]:
     """Dimensions of the embedding of every categorical column."""
     return [min(32, round(1.6 * n**0.5)) for n in cardinalities]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """How columns become tensors, learnt from the training rows only: numbers by quantiles, categories as codes."""
-
-    numeric: np.ndarray  # positions of the numeric columns
-    categorical: np.ndarray
-    quantiles: "QuantileTransformer | None"
-    has_missing: np.ndarray  # numeric columns that get a flag
-    known: tuple[np.ndarray, ...]  # codes seen in training, a sorted array per categorical
-
-    @classmethod
-    def fit(cls, X: FeatureMatrix, seed: int) -> "Inputs":
-        """Learn quantiles, columns with gaps and known categories from X (n, D)."""
-        from sklearn.preprocessing import QuantileTransformer
-
-        is_category = np.isin(X.names, X.categorical)
-        values = X.dense()
-        numeric = np.flatnonzero(~is_category & np.isfinite(values).any(axis=0))  # the others say nothing
-        numbers = values[:, numeric]
-        quantiles = None
-        if numbers.shape[1]:
-            n_quantiles = min(256, len(numbers))
-            quantiles = QuantileTransformer(n_quantiles=n_quantiles, output_distribution="normal", random_state=seed)
-            quantiles.fit(numbers)
-        known = tuple(np.unique(v[np.isfinite(v)]) for v in values[:, is_category].T)
-        missing = np.isnan(numbers).any(axis=0)
-        return cls(numeric, np.flatnonzero(is_category), quantiles, missing, known)
-
-    @property
-    def cardinalities(self) -> list[int]:
-        """Codes of every categorical column, the unknown one among them."""
-        return [len(k) + 1 for k in self.known]
-
-    def tensors(self, X: FeatureMatrix) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Numbers (n, d + flags) float32 and categorical codes (n, c) int64, 0 for a missing or unseen category."""
-        import torch
-
-        values = X.dense()
-        numbers = values[:, self.numeric]
-        flags = np.isnan(numbers[:, self.has_missing])
-        if self.quantiles is not None:
-            numbers = self.quantiles.transform(numbers).clip(-3, 3)  # its tails reach 5.2 for one extreme value
-        numbers = np.hstack([np.nan_to_num(numbers), flags]).astype(np.float32)
-        codes = np.zeros((len(values), len(self.known)), np.int64)
-        for j, known in enumerate(self.known):
-            if len(known):
-                column = values[:, self.categorical[j]]
-                at = np.searchsorted(known, column).clip(max=len(known) - 1)
-                codes[:, j] = np.where(known[at] == column, at + 1, UNKNOWN)
-        return torch.from_numpy(numbers), torch.from_numpy(codes)

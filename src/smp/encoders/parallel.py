@@ -1,4 +1,4 @@
-"""torchrun's ranks: join them, ask which one this is, do something once for all."""
+"""torchrun's ranks: this one's device, joining them, asking which one this is, doing something once for all."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from smp.encoders.base import device
+
+def device() -> torch.device:
+    """This process's GPU (torchrun gives each local rank its own), else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", dist.get_node_local_rank(fallback_rank=0))
 
 
 @contextmanager

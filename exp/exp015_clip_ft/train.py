@@ -1,0 +1,20 @@
+"""LightGBM on the pictures too, as CLIP_FT sees them. Parents: exp001_clip_ft. Asks: what do aligned features add?"""
+
+from dataclasses import dataclass
+
+from smp.learners import LightGBM
+from smp.runner import Experiment, run_cv
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = (
+        *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
+        *("clip_ft_stats", "clip_ft_pca"),
+    )
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
+
+
+if __name__ == "__main__":
+    run_cv(__file__, Config, track="image", small={"seeds": (0, 1)})

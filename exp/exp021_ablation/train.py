@@ -1,0 +1,214 @@
+"""The paper's Table 1 in full. Parents: exp001-exp005. Asks: what does each representation add to statistics and to
+user behaviour, for LightGBM, CatBoost and both together?
+
+Twelve rows of features x three models, on cv and on later posts, beside the paper's printed numbers. Statistics are the
+post's, its time and place, and the account's own data; user behaviour adds how the user posts and tags. Every cell is a
+file of its own, so that a killed run goes on, and several processes may work at once. Embeddings come as principal
+components. Fusion is the mean of the two models at the same seed: the paper does not say how it fuses.
+
+Writes table1.csv, table1.md and table1.png; answers in metrics.json.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from smp import features
+from smp.data import load_posts
+from smp.data.store import replacing
+from smp.folds import load_folds
+from smp.learners import CatBoost, LightGBM
+from smp.oof import Part
+from smp.present import COLORS, markdown, save, subplots
+from smp.runner import Run, run_features
+from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
+
+STATISTICS = {False: ("post_stats", "time_place", "account"), True: ("post_stats", "time_place", "user_behaviour")}
+REPRESENTATIONS = {
+    "": (),
+    "ResNet+BERT": ("resnet_image_pca", "bert_text_pca"),
+    "ViT+BERT": ("vit_image_pca", "bert_text_pca"),
+    "CLIP": ("clip_image_pca", "clip_text_pca"),
+    "BLIP": ("blip_image_pca", "blip_text_pca"),
+    "CLIP_FT": ("clip_ft_pca",),
+}
+MODELS = ("LightGBM", "CatBoost", "Fusion")
+# Zhou et al., ACM MM 2025, Table 1, as printed: with user behaviour?, representation -> SRC, MAE of each of MODELS.
+PAPER = {
+    (False, ""): (0.7023, 1.2783, 0.6833, 1.2971, 0.7042, 1.2615),
+    (True, ""): (0.7173, 1.2562, 0.7077, 1.2464, 0.7119, 1.2301),
+    (False, "ResNet+BERT"): (0.7219, 1.2318, 0.7058, 1.2520, 0.7223, 1.2214),
+    (False, "ViT+BERT"): (0.7223, 1.2322, 0.7135, 1.2464, 0.7285, 1.2148),
+    (False, "CLIP"): (0.7250, 1.2249, 0.7161, 1.2353, 0.7296, 1.2087),
+    (False, "BLIP"): (0.7241, 1.2283, 0.7157, 1.2354, 0.7292, 1.2093),
+    (False, "CLIP_FT"): (0.7278, 1.2052, 0.7290, 1.2062, 0.7330, 1.1979),
+    (True, "ResNet+BERT"): (0.7245, 1.2208, 0.7110, 1.2414, 0.7276, 1.2278),
+    (True, "ViT+BERT"): (0.7258, 1.2215, 0.7170, 1.2407, 0.7297, 1.2210),
+    (True, "CLIP"): (0.7225, 1.2287, 0.7112, 1.2448, 0.7258, 1.2154),
+    (True, "BLIP"): (0.7237, 1.2264, 0.7127, 1.2135, 0.7269, 1.2036),
+    (True, "CLIP_FT"): (0.7295, 1.2007, 0.7303, 1.1941, 0.7395, 1.1810),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    features: tuple[str, ...] = tuple(sorted({*sum((*STATISTICS.values(), *REPRESENTATIONS.values()), ())}))
+    lightgbm: LightGBM = LightGBM(objective="huber", rounds=800, feature_fraction=0.3)
+    catboost: CatBoost = CatBoost(rounds=800, depth=6, rsm=0.3)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    processes: int = 1  # at work on the cells
+
+
+SMALL = {
+    "lightgbm": LightGBM(objective="huber", rounds=150, learning_rate=0.06, num_leaves=15, feature_fraction=0.2),
+    "catboost": CatBoost(rounds=150, learning_rate=0.1, depth=4, rsm=0.2, threads=1),
+    "seeds": (0, 1), "processes": 2,
+}  # fmt: skip
+
+
+def row_name(user: bool, representation: str) -> str:
+    return " + ".join(filter(None, ("statistics", "user behaviour" if user else "", representation)))
+
+
+def make_cell(run: Run, name: str) -> Cell:
+    """name: number of the row in PAPER - model."""
+    posts, (number, model) = load_posts("image"), name.split("-")
+    user, representation = list(PAPER)[int(number)]
+    X = features.load("image", STATISTICS[user] + REPRESENTATIONS[representation], posts)
+    y, learner = posts["label"].to_numpy(), getattr(run.config, model.lower())
+
+    def fit_predict(part: Part, seed: int) -> np.ndarray:
+        return learner.fit(X.take(part.train), y[part.train], seed=seed).predict(X.take(part.query))
+
+    return cross_predict(posts, load_folds("image", posts, run.scheme), run.config.seeds, fit_predict)
+
+
+def make(run: Run) -> dict:
+    posts, config = load_posts("image"), run.config
+    folds = load_folds("image", posts, run.scheme)
+    for name in config.features:
+        features.load("image", [name], posts)
+    cells = [f"{number:02d}-{model}" for number in range(len(PAPER)) for model in MODELS[:2]]
+    made = run_cells(run.folder / "cells", cells, partial(make_cell, run), config.processes)
+    rows = []
+    for number, ((user, representation), printed) in enumerate(PAPER.items()):
+        tables = {model: made[f"{number:02d}-{model}"][0] for model in MODELS[:2]}
+        tables["Fusion"] = (tables["LightGBM"] + tables["CatBoost"]) / 2  # folds are equal
+        for i, model in enumerate(MODELS):
+            costs = [made[f"{number:02d}-{m}"][1] for m in (MODELS[:2] if model == "Fusion" else [model])]
+            rows.append(
+                {
+                    "row": row_name(user, representation), "user_behaviour": user, "representation": representation,
+                    "model": model, **spread(seed_scores("image", posts, folds, tables[model])),
+                    "paper_src": printed[2 * i], "paper_mae": printed[2 * i + 1],
+                    "fit_seconds": sum(c["fit_seconds"] for c in costs),
+                }
+            )  # fmt: skip
+    table = pd.DataFrame(rows)
+    with replacing(run.folder / "table1.csv") as aside:
+        table.round(4).to_csv(aside, index=False)
+    text = as_markdown(table)
+    with replacing(run.folder / "table1.md") as aside:
+        aside.write_text(text)
+    draw(table, run.folder / "table1.png")
+    print(text)
+    say(answers := answer(table))
+    return {"rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "answers": answers}
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """A table a metric: for every row and model the paper's number, ours on cv and on the holdout with seed spread."""
+    parts = []
+    for metric in ("src", "mae"):
+        lines = []
+        for name, rows in table.groupby("row", sort=False):
+            line = {"features": name}
+            for r in rows.to_dict("records"):
+                line[f"{r['model']} paper"] = f"{r[f'paper_{metric}']:.4f}"
+                for part in ("cv", "holdout"):
+                    line[f"{r['model']} {part}"] = f"{r[f'{part}_{metric}']:.4f} ±{r[f'{part}_{metric}_sd']:.4f}"
+            lines.append(line)
+        parts.append(f"**{metric.upper()}**\n\n{markdown(pd.DataFrame(lines))}\n")
+    return "\n".join(parts)
+
+
+def answer(table: pd.DataFrame) -> list[dict]:
+    """What the table of the paper claims, held against ours on the holdout."""
+    at = table.set_index(["user_behaviour", "representation", "model"])
+    best = max((k for k in at.index if k[2] == "Fusion"), key=lambda k: at.loc[k, "holdout_src"])
+    answers = [
+        {
+            "claim": "CLIP_FT with user behaviour and fusion is the best row (SRC)",
+            "answer": "yes" if best[:2] == (True, "CLIP_FT") else "no",
+            "numbers": f"best on the holdout: {at.loc[best, 'row']} {at.loc[best, 'holdout_src']:.4f}; "
+            f"CLIP_FT {at.loc[(True, 'CLIP_FT', 'Fusion'), 'holdout_src']:.4f}",
+        }
+    ]
+    for other, claim in (("CLIP", "fine-tuned CLIP beats frozen CLIP"), ("", "fine-tuned CLIP beats none")):
+        gains = [
+            at.loc[(u, "CLIP_FT", m), "holdout_src"] - at.loc[(u, other, m), "holdout_src"]
+            for u in (False, True)
+            for m in MODELS
+        ]
+        answers.append(_counted(f"{claim} (SRC, six pairs of cells)", gains))
+    users = [
+        at.loc[(True, r, m), "holdout_src"] - at.loc[(False, r, m), "holdout_src"]
+        for r in REPRESENTATIONS
+        for m in MODELS
+    ]
+    answers.append(_counted("user behaviour adds to every row (SRC)", users))
+    fused = [
+        at.loc[(u, r, "Fusion"), "holdout_src"] - max(at.loc[(u, r, m), "holdout_src"] for m in MODELS[:2])
+        for u in (False, True)
+        for r in REPRESENTATIONS
+    ]
+    answers.append(_counted("fusion beats the better of its two models (SRC)", fused))
+    agreement = {
+        m: spearmanr(rows["paper_src"], rows["holdout_src"]).statistic for m, rows in table.groupby("model", sort=False)
+    }
+    answers.append(
+        {
+            "claim": "the twelve rows come in the paper's order",
+            "answer": "yes" if min(agreement.values()) > 0.9 else "in part" if min(agreement.values()) > 0.5 else "no",
+            "numbers": "rank correlation of the rows' SRC, paper against holdout: "
+            + ", ".join(f"{m} {v:.2f}" for m, v in agreement.items()),
+        }
+    )
+    return answers
+
+
+def _counted(claim: str, gains: list[float]) -> dict:
+    share = np.mean(np.array(gains) > 0)
+    return {
+        "claim": claim,
+        "answer": "yes" if share == 1 else "no" if share <= 0.5 else "mostly",
+        "numbers": f"{sum(g > 0 for g in gains)} of {len(gains)}, mean {np.mean(gains):+.4f} on the holdout",
+    }
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """The paper's numbers and ours side by side; each panel has its own scale, for the data are others."""
+    figure, axes = subplots(1, 4, 3.6, 4.6, sharey=True)
+    names = list(table["row"].unique())
+    shift = dict(zip(MODELS, (-0.2, 0, 0.2)))
+    panels = (("paper", "src"), ("holdout", "src"), ("paper", "mae"), ("holdout", "mae"))
+    for axis, (part, metric) in zip(axes[0], panels):
+        for (model, rows), color in zip(table.groupby("model", sort=False), COLORS):
+            at = np.array([names.index(r) for r in rows["row"]]) + shift[model]
+            error = rows[f"{part}_{metric}_sd"] if part != "paper" else None
+            axis.errorbar(rows[f"{part}_{metric}"], at, xerr=error, fmt="o", markersize=5, color=color, label=model)
+        better = "higher" if metric == "src" else "lower"
+        axis.set_title("the paper, official test" if part == "paper" else "here, holdout", fontsize=10)
+        axis.set_xlabel(f"{metric.upper()} ({better} is better)")
+    axes[0][0].set_yticks(range(len(names)), names)
+    axes[0][0].invert_yaxis()
+    axes[0][0].legend(fontsize=8, loc="lower left")
+    save(figure, path)
+
+
+if __name__ == "__main__":
+    run_features(__file__, Config, "image", make, SMALL)

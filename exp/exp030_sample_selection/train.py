@@ -1,0 +1,163 @@
+"""Learning from a share of the training posts, those of least classification loss. Parents: exp001_clip_ft. Asks: does
+77 % of them keep SRC within 1 % for less work, and do the losses choose better than chance? (paper 4.2, Fig. 4b)
+
+Writes selection.csv (every share, method and learner beside the full set), selection.png and, in metrics.json, answers.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from smp import features
+from smp.data import load_posts
+from smp.data.store import replacing
+from smp.folds import load_folds
+from smp.learners import CatBoost, LightGBM
+from smp.oof import Part
+from smp.present import COLORS, PALE, save, subplots
+from smp.runner import Run, run_features
+from smp.selection import Selection
+from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
+
+PAPER_SHARE, PAPER_LOSS = 0.77, 0.01  # "only 77 % of selected training samples ... less than 1 % degradation"
+METHODS = {"loss": "least loss", "class": "least loss of each class", "chance": "random"}
+
+
+@dataclass(frozen=True)
+class Config:
+    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "clip_ft_pca")
+    lightgbm: LightGBM = LightGBM(objective="huber", rounds=800, feature_fraction=0.3)
+    catboost: CatBoost = CatBoost(rounds=800, depth=6, rsm=0.3)
+    shares: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, PAPER_SHARE, 0.85, 0.95)
+    keep: Selection = field(default_factory=lambda: Selection(PAPER_SHARE))  # of it only the run that gives the losses
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    processes: int = 1  # at work on the cells
+
+
+SMALL = {
+    "lightgbm": LightGBM(objective="huber", rounds=150, learning_rate=0.06, num_leaves=15, feature_fraction=0.2),
+    "catboost": CatBoost(rounds=150, learning_rate=0.1, depth=4, rsm=0.2, threads=1),
+    "shares": (0.3, 0.5, PAPER_SHARE, 0.9), "seeds": (0, 1), "processes": 2,
+}  # fmt: skip
+
+
+def make_cell(run: Run, name: str) -> Cell:
+    """name: learner-method-share, or learner-full."""
+    posts, config = load_posts("image"), run.config
+    X, y = features.load("image", config.features, posts), posts["label"].to_numpy()
+    learner, method, *share = name.split("-")
+    keep = replace(config.keep, share=float(share[0]) if share else 1.0, per_class=method == "class")
+
+    def fit_predict(part: Part, seed: int) -> np.ndarray:
+        if method == "chance":
+            count = round(keep.share * len(part.train))
+            train = np.sort(np.random.default_rng(seed).choice(part.train, count, replace=False))
+        else:
+            train = keep.rows("image", posts, part.train)
+        fitted = getattr(config, learner).fit(X.take(train), y[train], seed=seed)
+        return fitted.predict(X.take(part.query))
+
+    return cross_predict(posts, load_folds("image", posts, run.scheme), config.seeds, fit_predict)
+
+
+def make(run: Run) -> dict:
+    posts, config = load_posts("image"), run.config
+    folds = load_folds("image", posts, run.scheme)
+    features.load("image", config.features, posts)
+    cells = [
+        f"{learner}-{rest}"
+        for learner in ("lightgbm", "catboost")
+        for rest in ("full", *(f"{method}-{share:g}" for method in METHODS for share in config.shares))
+    ]
+    rows = []
+    for name, (table, costs) in run_cells(
+        run.folder / "cells", cells, partial(make_cell, run), config.processes
+    ).items():
+        learner, method, *share = name.split("-")
+        scores = spread(seed_scores("image", posts, folds, table))
+        rows.append(
+            {"learner": learner, "method": method, "share": float(share[0]) if share else 1.0, **scores, **costs}
+        )
+    table = relate(pd.DataFrame(rows))
+    with replacing(run.folder / "selection.csv") as aside:
+        table.round(4).to_csv(aside, index=False)
+    draw(table, run.folder / "selection.png")
+    print(table.round(4).to_string(index=False))
+    say(answers := answer(table))
+    return {"rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "answers": answers}
+
+
+def relate(table: pd.DataFrame) -> pd.DataFrame:
+    """Adds every row's SRC and fit time as a share of the same learner's on the full set."""
+    full = table[table["method"] == "full"].set_index("learner")
+    for column in ("cv_src", "holdout_src", "fit_seconds"):
+        table[f"{column}_of_full"] = table[column] / table["learner"].map(full[column])
+    return table
+
+
+def answer(table: pd.DataFrame) -> list[dict]:
+    """The paper's claim for each learner, and whether its losses choose better than chance."""
+    answers = []
+    for learner, rows in table.groupby("learner", sort=False):
+        at = rows[np.isclose(rows["share"], PAPER_SHARE)].set_index("method")
+        if not {"loss", "chance"} <= set(at.index):
+            continue
+        loss, chance = at.loc["loss"], at.loc["chance"]
+        holds = min(loss["cv_src_of_full"], loss["holdout_src_of_full"]) > 1 - PAPER_LOSS
+        holds &= loss["fit_seconds_of_full"] < 1
+        answers.append(
+            {
+                "claim": f"{PAPER_SHARE:.0%} of the training posts, chosen by classification loss, keep SRC within "
+                f"{PAPER_LOSS:.0%} for less work ({learner})",
+                "answer": "yes" if holds else "no",
+                "numbers": f"SRC {loss['cv_src_of_full'] - 1:+.1%} cv, {loss['holdout_src_of_full'] - 1:+.1%} holdout; "
+                f"fit time {loss['fit_seconds_of_full'] - 1:+.0%}",
+            }
+        )
+        difference, noise = (
+            loss["holdout_src"] - chance["holdout_src"],
+            np.hypot(loss["holdout_src_sd"], chance["holdout_src_sd"]),
+        )
+        answers.append(
+            {
+                "claim": f"choosing {PAPER_SHARE:.0%} by loss is better than by chance ({learner})",
+                "answer": "yes" if difference > noise else "no",
+                "numbers": f"holdout SRC {difference:+.4f} (seed noise {noise:.4f}), cv SRC "
+                f"{loss['cv_src'] - chance['cv_src']:+.4f}",
+            }
+        )
+    good = table[table["method"].isin(["loss", "class"]) & (table["cv_src_of_full"] > 1 - PAPER_LOSS)]
+    least = good.groupby("learner")["share"].min().to_dict()
+    if least:
+        answers.append(
+            {
+                "claim": "least share by loss whose cv SRC stays within 1 % of the full set's",
+                "answer": ", ".join(f"{k} {v:g}" for k, v in least.items()),
+                "numbers": "switch it on with: python exp/exp010_lgbm/train.py --keep.share SHARE --variant kept",
+            }
+        )
+    return answers
+
+
+def draw(table: pd.DataFrame, path) -> None:
+    figure, axes = subplots(2, 3)
+    titles = {"holdout_src": "holdout SRC", "holdout_mae": "holdout MAE", "fit_seconds": "seconds a fit"}
+    for line, (learner, rows) in zip(axes, table.groupby("learner", sort=False)):
+        full = rows[rows["method"] == "full"].iloc[0]
+        for axis, (column, title) in zip(line, titles.items()):
+            axis.axhline(full[column], color=PALE, linestyle="--", label="all posts")
+            for (method, label), color in zip(METHODS.items(), COLORS):
+                part = rows[rows["method"] == method]
+                error = part.get(f"{column}_sd")
+                axis.errorbar(part["share"], part[column], error, color=color, marker="o", markersize=4, label=label)
+            axis.axvline(PAPER_SHARE, color="black", linewidth=0.6, linestyle=":")
+            axis.set_title(f"{learner}: {title}", fontsize=10)
+            axis.set_xlabel("share of the training posts")
+    axes[0][0].legend(fontsize=8)
+    save(figure, path)
+
+
+if __name__ == "__main__":
+    run_features(__file__, Config, "image", make, SMALL)

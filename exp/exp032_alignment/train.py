@@ -1,0 +1,229 @@
+"""What the paper says of the data, counted. Parents: exp001_clip_ft, exp002_clip, exp010_lgbm. Asks: how little do
+titles say, are classes whose pictures fit their words predicted better, and do like pictures of one user fare alike?
+
+Writes words.csv and words.png (Fig. 1), classes.csv and alignment.png (Fig. 4(a): mean cosine of picture and text of
+every subcategory, from CLIP and fine-tuned, against SRC and MAE of out-of-fold predictions), lookalikes.csv (pairs of
+one user's posts, by the cosine of their pictures), spread.csv (labels inside categories, over posts and over users),
+and answers in metrics.json. No model is fitted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from smp import features
+from smp.data import load_posts
+from smp.data.store import replacing
+from smp.folds import load_folds
+from smp.metrics import mae, src
+from smp.oof import load_oof
+from smp.present import COLORS, save, subplots
+from smp.runner import Run, run_features
+from smp.study import say
+
+COSINES = {"clip_ft_cosine_clip": "pre-trained CLIP", "clip_ft_cosine": "fine-tuned (x~ and T~ of the class)"}
+LOOK_ALIKE, DIFFERENCE, STABLE = 0.85, 3.0, 0.15  # the paper's figures: cosine, 300 %, standard deviation
+
+
+@dataclass(frozen=True)
+class Config:
+    features: tuple[str, ...] = ("clip_ft_stats", "clip_image")
+    parents: tuple[str, ...] = ("exp010_lgbm",)  # whose out-of-fold predictions are scored
+    class_posts: int = 20  # a class of fewer posts is left out
+    user_posts: int = 3  # likewise a user, where users of a category are compared
+    pairs: int = 500_000  # drawn at random where users have more
+    seed: int = 0
+
+
+def make(run: Run) -> dict:
+    posts, config = load_posts("image"), run.config
+    folds = load_folds("image", posts, run.scheme)
+    train = posts.loc[folds.index]
+    stats, images = (features.load("image", [name], posts) for name in config.features)
+    at = posts.index.get_indexer(folds.index)
+    cosines = pd.DataFrame(stats.take(at).dense(), columns=list(stats.names), index=train.index)[list(COSINES)]
+    pred = load_oof("image", config.parents, folds, posts)[0].mean(axis=1)
+
+    words = count_words(posts)
+    classes = by_class(train, cosines, pred, config.class_posts)
+    pairs = look_alikes(train, images.take(at), config.pairs, config.seed)
+    spread = inside_categories(train, config.user_posts)
+    answers = [*word_answers(words), *class_answers(classes), *pair_answers(pairs), *spread_answers(spread)]
+    summary = summarise(pairs)
+    for name, table in (("words", words), ("classes", classes), ("lookalikes", summary), ("spread", spread)):
+        with replacing(run.folder / f"{name}.csv") as aside:
+            table.round(4).to_csv(aside, index=False)
+    draw_words(words, run.folder / "words.png")
+    draw_classes(classes, run.folder / "alignment.png")
+    say(answers)
+    return {"rows": len(train), "answers": answers}
+
+
+def count_words(posts: pd.DataFrame) -> pd.DataFrame:
+    """Posts by number of words in the title and of tags; all beyond 30 together."""
+    counts = {
+        "title": posts["title"].astype("str").str.count(r"\S+"),
+        "tags": posts["tags"].list.len().set_axis(posts.index),
+    }
+    table = pd.DataFrame({k: v.fillna(0).astype(int).clip(upper=31).value_counts() for k, v in counts.items()})
+    return table.reindex(range(32), fill_value=0).fillna(0).astype(int).rename_axis("words").reset_index()
+
+
+def word_answers(words: pd.DataFrame) -> list[dict]:
+    share = words.set_index("words") / words.drop(columns="words").sum()
+    short = share.loc[:1, "title"].sum()
+    return [
+        {
+            "claim": "titles say very little: some a single word or none",
+            "answer": "yes" if short > 0.1 else "no",
+            "numbers": f"{share.loc[0, 'title']:.1%} of the titles are empty, {share.loc[1, 'title']:.1%} are one "
+            f"word; {share.loc[0, 'tags']:.1%} of the posts have no tag",
+        }
+    ]
+
+
+def by_class(train: pd.DataFrame, cosines: pd.DataFrame, pred: pd.Series, least: int) -> pd.DataFrame:
+    """A row a subcategory of at least `least` posts: its category, posts, mean cosines, SRC and MAE of `pred`."""
+    rows = []
+    for name, part in train.groupby("subcategory", observed=True):
+        if len(part) >= least:
+            y, p = part["label"].to_numpy(), pred.loc[part.index].to_numpy()
+            rows.append(
+                {"subcategory": name, "category": part["category"].iloc[0], "posts": len(part),
+                 **cosines.loc[part.index].mean().to_dict(), "src": src(y, p), "mae": mae(y, p), "label_sd": y.std()}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def class_answers(classes: pd.DataFrame) -> list[dict]:
+    """Rank correlation over classes of the cosine with SRC (the paper: up) and MAE (down)."""
+    answers = []
+    for column, label in COSINES.items():
+        up, down = (spearmanr(classes[column], classes[m]) for m in ("src", "mae"))
+        clear = {up.statistic > 0 and up.pvalue < 0.05, down.statistic < 0 and down.pvalue < 0.05}
+        answers.append(
+            {
+                "claim": f"classes whose pictures fit their words better are predicted better ({label})",
+                "answer": {frozenset({True}): "yes", frozenset({False}): "no"}.get(frozenset(clear), "in part"),
+                "numbers": f"over {len(classes)} subcategories: rank correlation with SRC {up.statistic:+.2f} "
+                f"(p {up.pvalue:.2f}), with MAE {down.statistic:+.2f} (p {down.pvalue:.2f})",
+            }
+        )
+    return answers
+
+
+def look_alikes(train: pd.DataFrame, images, pairs: int, seed: int) -> pd.DataFrame:
+    """Pairs of two posts of one user, drawn evenly from all such pairs: cosine of their pictures, difference of labels.
+
+    difference: |a - b| / min(a, b), the labels' own, as the paper counts in per cent; without a picture: left out.
+    """
+    rng = np.random.default_rng(seed)
+    user = train["user_id"].cat.codes.to_numpy()
+    order = np.argsort(user, kind="stable")
+    _, start, size = np.unique(user[order], return_index=True, return_counts=True)
+    every = size * (size - 1) // 2
+    if not every.sum():
+        return pd.DataFrame({"cosine": [], "difference": []})
+    owner = rng.choice(len(size), min(pairs, 3 * every.sum()), p=every / every.sum())
+    first = rng.integers(0, size[owner])
+    second = (first + 1 + rng.integers(0, size[owner] - 1)) % size[owner]
+    drawn = np.sort(np.column_stack([start[owner] + first, start[owner] + second]), axis=1)
+    a, b = order[np.unique(drawn, axis=0)].T
+    cosine = np.empty(len(a), np.float32)
+    for i in range(0, len(a), 16_384):
+        x, z = (images.dense(rows[i : i + 16_384]) for rows in (a, b))
+        norm = np.linalg.norm(x, axis=1) * np.linalg.norm(z, axis=1)
+        missing = np.full(len(x), np.nan, np.float32)
+        cosine[i : i + 16_384] = np.divide((x * z).sum(axis=1), norm, out=missing, where=norm > 0)
+    y = train["label"].to_numpy()
+    table = pd.DataFrame({"cosine": cosine, "difference": np.abs(y[a] - y[b]) / np.minimum(y[a], y[b])})
+    return table[np.isfinite(table["cosine"])]
+
+
+def summarise(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Quantiles of the difference, of look-alikes and of the other pairs."""
+    like = pairs["cosine"] > LOOK_ALIKE
+    rows = []
+    for name, chosen in ((f"cosine over {LOOK_ALIKE}", like), ("other pairs of one user", ~like)):
+        quantiles = pairs.loc[chosen, "difference"].quantile([0.5, 0.9, 0.99, 1.0])
+        rows.append({"pairs": name, "count": int(chosen.sum()), **{f"{q:.0%}": v for q, v in quantiles.items()}})
+    return pd.DataFrame(rows)
+
+
+def pair_answers(pairs: pd.DataFrame) -> list[dict]:
+    like = pairs[pairs["cosine"] > LOOK_ALIKE]["difference"]
+    other = pairs[pairs["cosine"] <= LOOK_ALIKE]["difference"]
+    if like.empty:
+        return []
+    return [
+        {
+            "claim": f"one user's pictures of cosine over {LOOK_ALIKE} differ in popularity by up to {DIFFERENCE:.0%}",
+            "answer": "yes" if like.max() >= DIFFERENCE else "no",
+            "numbers": f"{len(like):,} such pairs of {len(pairs):,} drawn: median {like.median():.0%}, 99 % below "
+            f"{like.quantile(0.99):.0%}, at most {like.max():.0%}"
+            + (f"; the user's other pairs: median {other.median():.0%}" if len(other) else ""),
+        }
+    ]
+
+
+def inside_categories(train: pd.DataFrame, least: int) -> pd.DataFrame:
+    """A row a category: standard deviation of labels over posts, and of users' mean labels (users of `least` posts)."""
+    rows = []
+    for name, part in train.groupby("category", observed=True):
+        users = part.groupby("user_id", observed=True)["label"].agg(["mean", "size"])
+        means, center = users.loc[users["size"] >= least, "mean"], part["label"].mean()
+        rows.append(
+            {
+                "category": name, "posts": len(part), "users": len(means), "label_mean": center,
+                "sd_of_posts": part["label"].std(), "sd_of_users": means.std(),
+                "relative_sd_of_users": means.std() / center,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def spread_answers(spread: pd.DataFrame) -> list[dict]:
+    best = spread.loc[spread["relative_sd_of_users"].idxmin()]
+    stable = (spread[["sd_of_users", "relative_sd_of_users"]].min() < STABLE).any()
+    return [
+        {
+            "claim": f"some categories are stable across users (standard deviation under {STABLE})",
+            "answer": "yes" if stable else "no",
+            "numbers": f"least in {best['category']}: users' means vary by {best['sd_of_users']:.2f}, "
+            f"{best['relative_sd_of_users']:.0%} of the mean label",
+        }
+    ]
+
+
+def draw_words(words: pd.DataFrame, path) -> None:
+    figure, axes = subplots(1, 2, sharey=True)
+    titles = {"title": "words in a title", "tags": "tags of a post"}
+    for axis, (name, title), color in zip(axes[0], titles.items(), COLORS):
+        axis.bar(words["words"], words[name] / words[name].sum(), color=color)
+        axis.set(title=title, xlabel="number (31: more than 30)")
+    axes[0][0].set_ylabel("share of the posts")
+    save(figure, path)
+
+
+def draw_classes(classes: pd.DataFrame, path) -> None:
+    figure, axes = subplots(2, 2, 4.6, 3.4)
+    names = sorted(classes["category"].unique())
+    for line, (column, label) in zip(axes, COSINES.items()):
+        for axis, metric in zip(line, ("src", "mae")):
+            size = classes["posts"] ** 0.5 * 2
+            axis.scatter(classes[column], classes[metric], size, color=COLORS[2], alpha=0.35, linewidths=0)
+            for name in names:
+                part = classes[classes["category"] == name]
+                x, y = (np.average(part[c], weights=part["posts"]) for c in (column, metric))
+                axis.plot(x, y, "o", color=COLORS[1], markersize=4)
+                axis.annotate(name, (x, y), fontsize=6.5, xytext=(3, 3), textcoords="offset points")
+            rho = spearmanr(classes[column], classes[metric]).statistic
+            axis.set(xlabel=f"mean cosine, {label}", ylabel=metric.upper())
+            axis.set_title(f"rank correlation {rho:+.2f} over {len(classes)} subcategories", fontsize=9)
+    save(figure, path)
+
+
+if __name__ == "__main__":
+    run_features(__file__, Config, "image", make)

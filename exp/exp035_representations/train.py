@@ -1,0 +1,118 @@
+"""What the pictures and words add, as each representation sees them. Parents: exp001_clip_ft, exp002_clip,
+exp005_resnet_bert. Asks: does training to tell the subcategories make CLIP's features better? (Table 1)
+
+The tabular model alone, and with the components of each representation in equal number, learnt from the earlier blocks
+and judged on the holdout, the same seeds for every row. Writes representations.csv; accuracy.csv, how often each branch
+of CLIP_FT names the subcategory of posts it did not see, before and after training; and representations.png.
+"""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from smp import features
+from smp.data import load_posts
+from smp.data.store import replacing
+from smp.folds import label_blocks, load_folds
+from smp.learners import LightGBM
+from smp.metrics import mae, src
+from smp.oof import cross_fit, finished, parts_of
+from smp.runner import Run, part_matrix, run_features
+
+REPRESENTATIONS = {
+    "no pixels": (),
+    "frozen CLIP": ("clip_image_pca", "clip_text_pca"),
+    "CLIP_FT": ("clip_ft_pca", "clip_ft_stats"),
+    "CNN + BERT": ("resnet_image_pca", "bert_text_pca"),
+}
+METRICS = {"src": src, "mae": mae}
+
+
+@dataclass(frozen=True)
+class Config:
+    features: tuple[str, ...] = (
+        *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
+        *(name for names in REPRESENTATIONS.values() for name in names),
+    )
+    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    resamples: int = 1000  # of the holdout's posts, for the error of a difference
+
+
+def make(run: Run) -> dict:
+    config, posts = run.config, load_posts("image")
+    y, block = posts["label"].to_numpy(), label_blocks(posts)
+    last = [p for p in parts_of(posts, load_folds("image", posts)) if p.name.startswith("fold")][-1]
+    made = {}
+    for name, own in REPRESENTATIONS.items():
+        others = {f for names in REPRESENTATIONS.values() for f in names} - {*own}
+        X = features.load("image", [f for f in config.features if f not in others], posts)
+
+        def fit_predict(part, X=X):
+            matrix = part_matrix("image", X, config.label_features, posts, part, block, config.seeds[0])
+            train, query = matrix.take(part.train), matrix.take(part.query)
+            pred = [config.learner.fit(train, y[part.train], seed=s).predict(query) for s in config.seeds]
+            return np.column_stack(pred)
+
+        folder = run.folder / name.replace(" ", "_")
+        made[name] = X.shape[1], cross_fit(folder, posts.index, [last], fit_predict)[last.name].to_numpy()
+    table = compare(made, y[last.query], config.resamples)
+    accuracy = pd.DataFrame(json.loads((finished("image", "exp001_clip_ft") / "metrics.json").read_text())["accuracy"])
+    for frame, name in ((table, "representations"), (accuracy.T, "accuracy")):
+        with replacing(run.folder / f"{name}.csv") as aside:
+            frame.to_csv(aside, index_label="training" if name == "accuracy" else "representation")
+        print(frame.to_string())
+    draw(table, accuracy.T, run.folder / "representations.png")
+    return {"holdout_rows": len(last.query), "representations": table.T.to_dict()}
+
+
+def compare(made: dict[str, tuple[int, np.ndarray]], y: np.ndarray, resamples: int) -> pd.DataFrame:
+    """Mean scores over seeds, and their paired differences: mean, sd over seeds, and standard error over posts.
+
+    made: representation -> columns, (q, seeds) predictions of the labels y (q,). The error is that of the mean
+    prediction's difference when the posts are drawn again with replacement.
+    """
+    draws = np.random.default_rng(0).integers(0, len(y), (resamples, len(y)))
+    rows = {}
+    for name, (columns, pred) in made.items():
+        row = {"columns": columns}
+        for metric, function in METRICS.items():
+            by_seed = np.array([function(y, p) for p in pred.T])
+            row[metric] = by_seed.mean()
+            for other in ("no pixels", "frozen CLIP"):
+                base = made[other][1]
+                step = by_seed - [function(y, p) for p in base.T]
+                means = pred.mean(1), base.mean(1)
+                drawn = [np.subtract(*(function(y[i], m[i]) for m in means)) for i in draws]
+                ours = f"{metric} - {other}"
+                row |= {ours: step.mean(), f"{ours}, sd": step.std(ddof=1), f"{ours}, se": np.std(drawn)}
+        rows[name] = row
+    return pd.DataFrame(rows).T.round(4)
+
+
+def draw(table: pd.DataFrame, accuracy: pd.DataFrame, path) -> None:
+    """Accuracy of the branches before and after training, and what each representation adds to the tabular model."""
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, *right = figure.subplots(1, 3, width_ratios=(3, 2, 2))
+    branches = accuracy.drop(columns=["rows", "loss"])
+    branches.T.plot.bar(ax=left, rot=0, color=["#c8b8a6", "#0b6e4f"])
+    left.set(title=f"right subcategory, out of fold, {int(accuracy['rows'].iloc[0]):,} posts", ylim=(0, 1))
+    for axis, metric in zip(right, METRICS):
+        rows = table.drop(index="no pixels")
+        step = f"{metric} - no pixels"
+        axis.barh(rows.index, rows[step], xerr=rows[f"{step}, se"], color="#0b6e4f")
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.invert_yaxis()
+        axis.set_title(f"holdout {metric.upper()} against no pixels ({table.loc['no pixels', metric]:.4f})", fontsize=9)
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=110, format="png", metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    run_features(__file__, Config, "image", make)

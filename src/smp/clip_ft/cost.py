@@ -1,0 +1,162 @@
+"""What encoding and training cost: rates, seconds an epoch and FLOPs, measured with random weights."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pandas as pd
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from smp.clip_ft.inputs import Inputs, Store
+from smp.clip_ft.model import ClipFT, Features, ModelConfig, losses
+from smp.clip_ft.prototypes import class_text
+from smp.clip_ft.towers import Towers
+from smp.clip_ft.train import Step, TrainConfig, train
+from smp.data.pictures import load_rgb
+from smp.data.store import read_embeddings
+from smp.encoders import Loading, descriptions, encode_posts
+from smp.encoders.clip import Clip, image_encoder, text_encoder
+from smp.encoders.parallel import device
+
+PICTURE = (500, 375)  # pixels of the pictures drawn: the longest side of SMPD's
+
+
+def random_clip(model: str) -> Clip:
+    """A built-in open_clip architecture with random weights: speed does not depend on them."""
+    net, _, transform = open_clip.create_model_and_transforms(model)
+    return Clip(net.eval(), transform, open_clip.get_tokenizer(model), f"{model} with RANDOM weights")
+
+
+def draw_pictures(folder: Path, count: int) -> list[str]:
+    """Write JPEG files with structure at every scale, of about the bytes of a photograph; returns their paths."""
+    rng, paths = np.random.default_rng(0), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        pixels = np.full((PICTURE[1], PICTURE[0], 3), 128.0)
+        for side in (100, 25, 6, 2):
+            small = rng.normal(128, 30, (PICTURE[1] // side + 1, PICTURE[0] // side + 1, 3)).clip(0, 255)
+            pixels += np.asarray(Image.fromarray(small.astype(np.uint8)).resize(PICTURE), float) - 128
+        paths.append(str(folder / f"{i}.jpg"))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(paths[-1], quality=85)
+    return paths
+
+
+def extraction(model: str, posts: pd.DataFrame, paths: list[str], folder: Path, loading: Loading) -> dict[str, float]:
+    """Posts a second for pictures and for texts: `store`, through `encode_posts` into `folder`; `bare`, the network on
+    tensors in memory; `loader`, all of encode_posts but the network. And the mean number of a description's own tokens.
+    """
+    clip, rates, target = random_clip(model), {}, device()
+    for encoder, items in ((image_encoder(clip), paths), (text_encoder(clip), descriptions(posts))):
+        order = np.argsort([len(i) for i in items], kind="stable") if encoder.reads == "text" else range(len(items))
+        batches = [order[i : i + loading.batch_size] for i in range(0, len(items), loading.batch_size)]
+        opened = load_rgb if encoder.reads == "image" else str
+        prepared = [encoder.prepare([opened(items[i]) for i in batch]).to(target) for batch in batches]
+        encoder.module.to(target)
+
+        def bare(encoder=encoder, prepared=prepared) -> None:
+            with torch.inference_mode():
+                for tensors in prepared:
+                    encoder.encode(tensors)
+            _wait()
+
+        def stored(encoder=encoder, items=items, prefix="clip") -> None:
+            encode_posts(encoder, items, posts.index, folder, prefix, "", loading)
+
+        idle = replace(encoder, encode=lambda tensors: {"none": tensors.flatten(1)[:, :1]}, outputs=("none",))
+        with torch.inference_mode():
+            encoder.encode(prepared[0])  # what is done once is not timed
+        rates |= {
+            f"{encoder.reads}_bare": len(posts) / seconds(bare),
+            f"{encoder.reads}_loader": len(posts) / seconds(stored, idle, items, f"{encoder.reads}_idle"),
+            f"{encoder.reads}_store": len(posts) / seconds(stored),
+        }
+    return rates | {"tokens": len(read_embeddings(folder, "clip_tokens")[1]) / len(posts)}
+
+
+def epoch(model: str, posts: pd.DataFrame, paths: list[str], folder: Path, from_store: bool, workers: int) -> dict:
+    """Seconds of a training epoch (paper 4.1.3) that reads the store `extraction` made, or else that encodes every
+    picture and text again."""
+    clip, target = random_clip(model), device()
+    config = TrainConfig(epochs=1, workers=workers, precision="bf16" if target.type == "cuda" else "fp32")
+    label = posts["subcategory"].cat.codes.to_numpy().astype(np.int64)
+    again = {} if from_store else {
+        "paths": paths, "transform": clip.transform, "augment": clip.transform,
+        "texts": descriptions(posts), "tokenize": clip.tokenizer,
+    }  # fmt: skip
+    inputs = Inputs(Store(folder, "clip", posts.index), label, **again)
+    names = [class_text(name) for name in posts["subcategory"].cat.categories]
+    step = Step(Towers(clip.net.to(target), clip.tokenizer), _model(clip, names, target))
+    rows = np.arange(len(posts))
+    train(step, inputs, rows[: config.batch_size], config, folder / f"warm{from_store}.pt", [])
+    return {"epoch_seconds": seconds(train, step, inputs, rows, config, folder / f"cold{from_store}.pt", [])}
+
+
+def flops(model: str, classes: list[str], length: int, batch_size: int = 128) -> dict[str, float]:
+    """FLOPs (two a multiply-add) of one picture, of one text of `length` tokens, and of a training step: the prompts'
+    pass through the text tower (fixed), and the rest, a post's share."""
+    clip, target = random_clip(model), torch.device("cpu")
+    clip.net.requires_grad_(False)
+    towers = Towers(clip.net, clip.tokenizer)
+    learned = _model(clip, classes, target)
+    dim, side = learned.V.shape[1], clip.net.visual.image_size
+    side = side if isinstance(side, tuple) else (side, side)
+    x, h, H = (torch.randn(s) for s in ((batch_size, dim), (batch_size, dim), (batch_size, length, dim)))
+    features = Features(x, h, H, torch.ones(batch_size, length, dtype=torch.bool))
+    label = torch.zeros(batch_size, dtype=torch.long)
+    ids = clip.tokenizer(["a"])[:, : length + 2]
+    G, L = (c.detach().requires_grad_() for c in learned.classes(towers.text))
+
+    def prompts() -> None:
+        sum(c.sum() for c in learned.classes(towers.text)).backward()
+
+    def heads() -> None:
+        sum(loss.sum() for loss in losses(learned(features, G, L)[0], label).values()).backward()
+
+    def forward() -> None:
+        with torch.no_grad():
+            learned(features, G, L)
+
+    return {
+        "picture": counted(lambda: clip.net.encode_image(torch.zeros(1, 3, *side))),
+        "text": counted(lambda: towers.text(towers.text.embed(ids), ids)),
+        "prompts": counted(prompts),
+        "heads": counted(heads) / batch_size,
+        "describe": counted(forward) / batch_size,
+        "dim": dim,
+    }
+
+
+def counted(function: Callable) -> float:
+    """FLOPs of a call. Attention's fused path, which is not counted, is left out."""
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with FlopCounterMode(display=False) as counter:
+            function()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(True)
+    return float(counter.get_total_flops())
+
+
+def seconds(function: Callable, *arguments: object) -> float:
+    """Wall seconds of a call."""
+    started = time.perf_counter()
+    function(*arguments)
+    _wait()
+    return time.perf_counter() - started
+
+
+def _model(clip: Clip, classes: list[str], target: torch.device) -> ClipFT:
+    towers = Towers(clip.net.to(target), clip.tokenizer)
+    dim = towers.titles(["a"]).shape[1]
+    V, T = (torch.nn.functional.normalize(torch.randn(len(classes), dim), dim=1) for _ in range(2))
+    return ClipFT(towers.text, towers.scale, classes, V.to(target), T.to(target), ModelConfig()).to(target)
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

@@ -1,0 +1,26 @@
+"""Command line of the report."""
+
+from typing import Literal
+
+import tyro
+
+from smp.paths import one_line_errors
+from smp.report import page, readme
+
+
+def main(which: tyro.conf.Positional[Literal["page", "readme"]] = "page") -> None:
+    """Write the report of what has been run so far.
+
+    Args:
+        which: page: output/report/index.html, one file to read anywhere; readme: the README's tables and pictures.
+    """
+    if which == "readme":
+        readme.write()
+        return
+    for path in page.write():
+        print(f"report: {path}")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        tyro.cli(main, prog="python -m smp.report")

@@ -1,0 +1,138 @@
+"""The report's own pictures, small enough for a phone: each function draws one from a table and returns it."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from smp.metrics import TRACK_METRICS
+from smp.present import COLORS, PALE, subplots
+from smp.report.model import Explanation
+
+BETTER = {"src": "higher", "mae": "lower", "mape": "lower"}
+MAIN, SECOND, THIRD = COLORS[0], COLORS[1], COLORS[2]
+
+
+def scores(table: pd.DataFrame) -> plt.Figure:
+    """cv and holdout of every experiment, a panel a track and metric."""
+    panels = [(t, d, m) for (t, d), _ in table.groupby(["track", "data"]) for m in TRACK_METRICS[t]]
+    height = 1.4 + 0.28 * table.groupby("track").size().max()
+    figure, axes = subplots(1, len(panels), 4.2, height)
+    for axis, (track, data, metric) in zip(axes[0], panels):
+        rows = table[(table["track"] == track) & (table["data"] == data)].sort_values("experiment", ascending=False)
+        for part, marker, color in (("cv", "o", PALE), ("holdout", "D", MAIN)):
+            axis.plot(rows[f"{part}_{metric}"], rows["experiment"], marker, color=color, label=part)
+        axis.set_title(f"{track}, {data}", fontsize=10)
+        axis.set_xlabel(f"{metric.upper()} ({BETTER[metric]} is better)")
+    for axis in axes[0][1:]:
+        if axis.get_title() == axes[0][0].get_title():
+            axis.tick_params(labelleft=False)
+    axes[0][0].legend(loc="best", fontsize=8)
+    return figure
+
+
+def labels(label: pd.Series, pred: pd.Series | None = None) -> plt.Figure:
+    """Distribution of the training labels, and of the submission's predictions beside it."""
+    figure, axes = subplots(1, 1, 4.8, 3)
+    bins = np.linspace(label.min(), label.max(), 50)
+    axes[0][0].hist(label, bins, density=True, color=PALE, alpha=0.6, label="labels of train")
+    if pred is not None:
+        axes[0][0].hist(pred, bins, density=True, histtype="step", color=MAIN, linewidth=1.6, label="submission")
+        axes[0][0].legend(fontsize=8)
+    axes[0][0].set(xlabel="popularity", ylabel="density")
+    return figure
+
+
+def months(posts: pd.DataFrame) -> plt.Figure:
+    """Posts a month in train and test, and the mean label of the month."""
+    figure, axes = subplots(2, 1, 4.8, 1.9, sharex=True)
+    month = posts["time"].dt.tz_localize(None).dt.to_period("M").dt.to_timestamp()
+    for split, color in (("train", THIRD), ("test", SECOND)):
+        count = month[posts["split"] == split].value_counts().sort_index()
+        axes[0][0].plot(count.index, count, marker=".", color=color, label=split)
+    mean = posts["label"].groupby(month).mean()
+    axes[1][0].plot(mean.index, mean, marker=".", color=THIRD)
+    axes[0][0].set(ylabel="posts a month")
+    axes[1][0].set(ylabel="mean label")
+    axes[0][0].legend(fontsize=8)
+    figure.autofmt_xdate()
+    return figure
+
+
+def folds(table: pd.DataFrame) -> plt.Figure:
+    """Where each fold lies in time, with quartiles of its labels: what drifts from fold to fold."""
+    figure, axes = subplots(1, 1, 4.8, 3)
+    for fold, rows in table.groupby("fold"):
+        start, end = (rows["time"].min(), rows["time"].max())
+        low, middle, high = rows["label"].quantile([0.25, 0.5, 0.75])
+        color = SECOND if rows["holdout"].all() else THIRD
+        axes[0][0].fill_between([start, end], low, high, color=color, alpha=0.25, linewidth=0)
+        axes[0][0].hlines(middle, start, end, color=color)
+        axes[0][0].annotate(
+            f"{fold}", (start + (end - start) / 2, high), ha="center", xytext=(0, 3), textcoords="offset points"
+        )
+    axes[0][0].set(ylabel="label: quartiles of a fold", xlabel="time; red: the holdout")
+    figure.autofmt_xdate()
+    return figure
+
+
+def error_bars(groups: pd.DataFrame, name: str, unit: str) -> plt.Figure:
+    """Mean error of every group with its standard error; groups: index, error, se, posts."""
+    figure, axes = subplots(1, 1, 4.8, max(1.6, 0.7 + 0.24 * len(groups)))
+    axis = axes[0][0]
+    axis.barh([str(i) for i in groups.index], groups["error"], xerr=groups["se"], color=MAIN, alpha=0.75)
+    for i, posts in enumerate(groups["posts"]):
+        style = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 7, "color": "white"}
+        axis.annotate(f"{posts:,}", (0, i), **style)
+    axis.invert_yaxis()
+    axis.set(xlabel=f"{unit} (white: posts)", ylabel=name)
+    return figure
+
+
+def calibration(table: pd.DataFrame, bins: int = 15) -> plt.Figure:
+    """Mean true label against mean prediction in bins of equal size, of all out-of-fold rows and of the holdout."""
+    figure, axes = subplots(1, 1, 4.8, 3.6)
+    for name, rows, color in (("cv", table, PALE), ("holdout", table[table["holdout"]], MAIN)):
+        part = pd.qcut(rows["pred"].rank(method="first"), min(bins, len(rows)), labels=False)
+        means = rows.groupby(part)[["pred", "label"]].mean()
+        axes[0][0].plot(means["pred"], means["label"], marker="o", markersize=4, color=color, label=name)
+    ends = [table["pred"].min(), table["pred"].max()]
+    axes[0][0].plot(ends, ends, color="black", linewidth=0.7, linestyle=":")
+    axes[0][0].set(xlabel="mean prediction of a bin", ylabel="mean true label")
+    axes[0][0].legend(fontsize=8)
+    return figure
+
+
+def importance(explanation: Explanation) -> plt.Figure:
+    """The features with the largest mean |SHAP|, and their share of the gain."""
+    top = explanation.importance.head(len(explanation.shap.columns))
+    figure, axes = subplots(1, 1, 4.8, 4.6)
+    at = np.arange(len(top))
+    axes[0][0].barh(at - 0.2, top["shap"] / top["shap"].max(), 0.4, color=MAIN, label="mean |SHAP|")
+    axes[0][0].barh(at + 0.2, top["gain"] / top["gain"].max(), 0.4, color=PALE, label="gain in training")
+    axes[0][0].set_yticks(at, top["feature"], fontsize=8)
+    axes[0][0].invert_yaxis()
+    axes[0][0].set_xlabel("share of the largest")
+    axes[0][0].legend(fontsize=8)
+    return figure
+
+
+def shap_summary(explanation: Explanation) -> plt.Figure:
+    """A dot a post and feature: what it adds to the prediction, coloured by the feature's value among the posts."""
+    figure, axes = subplots(1, 1, 4.8, 4.6)
+    rng = np.random.default_rng(0)
+    columns = list(explanation.shap.columns)
+    for i, name in enumerate(columns):
+        rank = explanation.values[name].rank(pct=True)
+        missing = rank.isna().to_numpy()
+        shap, at = explanation.shap[name].to_numpy(), i + rng.uniform(-0.32, 0.32, len(rank))
+        axes[0][0].scatter(shap[missing], at[missing], 1.5, color=PALE, linewidths=0)
+        dots = axes[0][0].scatter(
+            shap[~missing], at[~missing], 1.5, c=rank[~missing], cmap="coolwarm", vmin=0, vmax=1, linewidths=0
+        )
+    axes[0][0].axvline(0, color="black", linewidth=0.7)
+    axes[0][0].set_yticks(range(len(columns)), columns, fontsize=8)
+    axes[0][0].invert_yaxis()
+    axes[0][0].set_xlabel("adds to the predicted label")
+    bar = figure.colorbar(dots, ax=axes[0][0], ticks=[0, 1], aspect=40, pad=0.01)
+    bar.ax.set_yticklabels(["low", "high"], fontsize=8)
+    return figure

@@ -1,0 +1,48 @@
+"""Which training posts a model learns from: those whose subcategory a classifier finds easiest (paper 4.2, Fig. 4b)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smp.data.store import read_table
+from smp.oof import finished
+from smp.paths import DataError, Track
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A share of every fit's training posts, by their classification loss."""
+
+    share: float = 1.0  # 1: all, and no losses are read
+    per_class: bool = False  # the share of each subcategory, so that no subcategory is thinned more than another
+    losses: str = "exp001_clip_ft"  # the run whose out-of-fold losses rank the posts
+
+    def file(self, track: Track) -> Path:
+        """Where the losses are. Raises DataError naming the command that makes them."""
+        return finished(track, self.losses) / "losses.parquet"
+
+    def rows(self, track: Track, posts: pd.DataFrame, train: np.ndarray) -> np.ndarray:
+        """Those of the positions `train` in the posts table that are kept, in their order."""
+        if not 0 < self.share <= 1:
+            raise DataError(f"a share of {self.share} of the training posts: must be over 0 and at most 1")
+        if self.share == 1:
+            return train
+        loss = read_table(self.file(track))["loss"].reindex(posts.index[train]).to_numpy()
+        classes = posts["subcategory"].cat.codes.to_numpy()[train] if self.per_class else None
+        return train[least(loss, self.share, classes)]
+
+
+def least(loss: np.ndarray, share: float, classes: np.ndarray | None = None) -> np.ndarray:
+    """(n,) bool: the share of least loss, rounded to whole rows; of every class apart where classes (n,) are given.
+
+    Rows without a loss (NaN: no picture, no class) come last, equals in their order. A class keeps at least one row.
+    """
+    classes = np.zeros(len(loss), np.int64) if classes is None else classes
+    order = np.lexsort((loss, classes))  # stable, NaN last
+    _, first, size = np.unique(classes[order], return_index=True, return_counts=True)
+    place = np.arange(len(loss)) - np.repeat(first, size)
+    kept = np.empty(len(loss), bool)
+    kept[order] = place < np.repeat(np.maximum(np.rint(share * size), 1), size)
+    return kept
