@@ -14,7 +14,7 @@ FLOORS = (
     {"matrix", "data"},
     {"folds", "features", "encoders", "learners", "present"},
     {"clip_ft"},
-    {"oof", "tuning"},
+    {"oof", "tuning", "pseudo_label"},
     {"selection", "study"},
     {"runner"},
     {"stacking"},

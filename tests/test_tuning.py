@@ -14,13 +14,13 @@ import pytest
 from smp import paths, runner
 from smp.data import load_posts
 from smp.folds import load_folds
-from smp.learners import MLP, CatBoost, LightGBM
+from smp.learners import MLP, CatBoost, LightGBM, TabNet
 from smp.paths import DataError
 from smp.runner import Experiment, run_cv
 from smp.tuning import search
 
 
-@pytest.mark.parametrize("learner", [LightGBM(), CatBoost(), MLP()], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("learner", [LightGBM(), CatBoost(), MLP(), TabNet()], ids=lambda x: type(x).__name__)
 def test_a_search_goes_on_where_it_stopped_and_starts_from_the_defaults(tmp_path, learner):
     tried = []
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM
+from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM, TabNet
 from smp.learners import forest as forest_module
 from smp.learners import gaussian as gaussian_module
 from smp.learners import lgbm as lgbm_module
+from smp.learners.tabnet_network import GhostBatchNorm, Network, sparsemax
 from smp.matrix import FeatureMatrix
 from smp.metrics import mape
 
@@ -17,6 +19,7 @@ LEARNERS = {
     "forest": Forest(trees=80, min_samples_leaf=3, max_features=1.0),
     "gaussian": GaussianProcess(sample=300),
     "mlp": MLP(epochs=15, batch_size=64, width=64, dropout=0.0, objective="l2"),
+    "tabnet": TabNet(epochs=25, batch_size=64, n_d=8, n_a=8, n_steps=2, ghost_batch_size=32, objective="l2"),
 }
 
 
@@ -158,3 +161,49 @@ def test_a_gaussian_process_with_weights_one_over_y_has_the_lower_percentage_err
     mean = learner.fit(X.take(train), y[train]).predict(X.take(test))
     median = learner.fit(X.take(train), y[train], 1 / y[train]).predict(X.take(test))
     assert mape(y[test], median) < mape(y[test], mean) - 0.02
+
+
+def test_sparsemax_is_the_nearest_point_of_the_simplex():
+    """Against every support by brute force: on a support S the projection is z - (sum of z over S - 1) / |S|."""
+    for z in torch.randn(40, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 1.5:
+        best = None
+        for support in range(1, 2**6):
+            on = torch.tensor([bool(support >> i & 1) for i in range(6)])
+            point = torch.where(on, z - (z[on].sum() - 1) / on.sum(), 0.0)
+            distance = ((point - z) ** 2).sum()
+            if (point >= 0).all() and (best is None or distance < best[0]):
+                best = distance, point
+        torch.testing.assert_close(sparsemax(z[None])[0], best[1])
+    z = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(sparsemax, z)
+
+
+def test_tabnet_attends_to_few_columns_and_a_category_is_one_of_them():
+    config = TabNet(n_d=4, n_a=4, n_steps=3, gamma=1.0)
+    torch.manual_seed(0)
+    network = Network(config, 30, [5, 9]).eval()
+    _, masks = network.steps(torch.randn(50, 30), torch.zeros(50, 2, dtype=torch.int64))
+    assert masks.shape == (3, 50, 32)
+    torch.testing.assert_close(masks.sum(-1), torch.ones(3, 50))
+    assert (masks == 0).float().mean() > 0.1
+
+
+def test_tabnet_finds_the_columns_that_count():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(2000, 12)).astype(np.float32)).add_prefix("x")
+    y = 2 * frame["x3"].to_numpy() + np.abs(frame["x8"].to_numpy())
+    X = FeatureMatrix.from_table(frame)
+    fitted = TabNet(epochs=20, batch_size=128, n_d=8, n_a=8, n_steps=2, sparsity=1e-3).fit(X, y)
+    with torch.inference_mode():
+        _, masks = fitted.network.eval().steps(*fitted.inputs.tensors(X))
+    share = masks.mean((0, 1)).numpy()
+    assert set(np.argsort(-share)[:2]) == {3, 8} and share[[3, 8]].sum() > 0.5
+
+
+def test_ghost_batches_are_normalised_apart_and_never_one_row_alone():
+    norm = GhostBatchNorm(1, TabNet(ghost_batch_size=4))
+    x = torch.tensor([[1.0], [2], [3], [4], [10], [20], [30], [40], [50]])
+    made = norm(x)
+    for part in (made[:5], made[5:]):
+        torch.testing.assert_close(part.mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
+    assert torch.isfinite(norm(x[:1])).all()

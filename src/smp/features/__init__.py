@@ -41,6 +41,8 @@ FAMILIES: dict[Track, dict[str, str]] = {
         "title_tags": "text:title_tags",
         "tags_post": "tags:post_embedding",
         "tags_user": "tags:user_embedding",
+        "similarity": "similarity:build",
+        "clusters": "clusters:build",
     },
     "video": {
         "video_stats": "video_stats:build",
@@ -66,11 +68,17 @@ LABEL_FAMILIES: dict[str, str] = {
     "target_encoding": "target_encoding:build",
     "retrieval": "retrieval:build",
 }
+# Families made from embeddings that an experiment stores: family -> those the function takes after the posts, (n, d).
+READS: dict[str, tuple[str, ...]] = {
+    "similarity": ("clip_image", "clip_text", "clip_title_text", "clip_tags_text"),
+    "clusters": ("clip_image", "clip_text"),
+}
 VECTORS = "text_words"  # the space in which label families that take `vectors` look for like posts
 # Families that read an optional external input.
 EXTERNAL = {"account_counters", "face_audio"}
 # Embeddings that an experiment makes -> the experiment.
 MADE_BY: dict[str, str] = {
+    **dict.fromkeys(("clip_title_text", "clip_tags_text"), "exp006_clip_title_tags"),
     **dict.fromkeys(("clip_image", "clip_text", "clip_image_pca", "clip_text_pca"), "exp002_clip"),
     **dict.fromkeys(("clip_ft", "clip_ft_probabilities", "clip_ft_pca", "clip_ft_stats"), "exp001_clip_ft"),
     **dict.fromkeys(("blip_image", "blip_text", "blip_image_pca", "blip_text_pca"), "exp003_blip"),
@@ -85,8 +93,9 @@ def key(track: Track, name: str) -> str:
     if name in FAMILIES[track] or name in LABEL_FAMILIES:
         module = _module(track, name)
         inputs = module.input_key() if hasattr(module, "input_key") else ""  # files beside the official metadata
-        space = f"-{key(track, VECTORS)}" if _takes(_function(track, name), "vectors") else ""
-        return f"{fingerprint(track)}-{source_hash(*_sources(module))}{inputs}{space}"
+        read = (*READS.get(name, ()), *((VECTORS,) if _takes(_function(track, name), "vectors") else ()))
+        made_of = "".join(f"-{key(track, other)}" for other in read)
+        return f"{fingerprint(track)}-{source_hash(*_sources(module))}{inputs}{made_of}"
     path = _locate(track, name)
     return read_note(path).get("key") or f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
 
@@ -101,9 +110,10 @@ def is_external(track: Track, name: str) -> bool:
 def build(track: Track, name: str, posts: pd.DataFrame) -> pd.DataFrame | np.ndarray:
     """Compute a family of FAMILIES: a frame, or an array (n, d), rows as in `posts`."""
     function = _function(track, name)
+    stored = [_embedding(track, other, posts.index) for other in READS.get(name, ())]
     if _takes(function, "shards"):  # long work that goes on where it stopped
         return function(posts, shards=paths.features(track) / f"{name}.shards")
-    return function(posts)
+    return function(posts, *stored)
 
 
 def make(track: Track, name: str, posts: pd.DataFrame) -> None:
@@ -158,6 +168,13 @@ def _locate(track: Track, name: str) -> Path:
         raise DataError(f"features '{name}' are not there yet; make them with: python exp/{MADE_BY[name]}/train.py")
     known = ", ".join([*FAMILIES[track], *MADE_BY])
     raise DataError(f"{own}: no such features; lay the file there or use one of: {known}")
+
+
+def _embedding(track: Track, name: str, ids: pd.Index) -> np.ndarray:
+    """A stored embedding (n, d) float16, rows as in `ids`: the memory map itself where it has this order."""
+    path = _locate(track, name)
+    keys, array = read_embeddings(path.parent, name)
+    return array if keys.equals(ids) else array[_positions(keys, ids, path)]
 
 
 def _takes(function: Callable, parameter: str) -> bool:

@@ -11,6 +11,7 @@ from smp.learners.gaussian import GaussianProcess
 from smp.learners.lgbm import LightGBM
 from smp.learners.linear import Linear
 from smp.learners.mlp import MLP
+from smp.learners.tabnet import TabNet
 
 if TYPE_CHECKING:
     import optuna
@@ -34,4 +35,6 @@ class Learner(Protocol):
         """This learner with the values a trial proposes (smp.tuning)."""
 
 
-__all__ = ["MLP", "CatBoost", "DaskLightGBM", "Fitted", "Forest", "GaussianProcess", "Learner", "LightGBM", "Linear"]
+__all__ = [
+    "MLP", "CatBoost", "DaskLightGBM", "Fitted", "Forest", "GaussianProcess", "Learner", "LightGBM", "Linear", "TabNet",
+]  # fmt: skip

@@ -1,0 +1,69 @@
+"""exp040 through its own script on stored embeddings: steps, nesting, and features that follow their embeddings."""
+
+import json
+import runpy
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smp import features, paths, runner
+from smp.data import load_posts
+from smp.data.store import read_table, write_embeddings
+from smp.folds import load_folds
+from smp.paths import ROOT
+
+FAST = "--catboost.rounds 20 --tabnet.epochs 1 --mlp.epochs 1 --trials 5 --text clip_text_pca --metadata post_stats"
+
+
+@pytest.fixture
+def run(demo_run, monkeypatch):
+    posts = load_posts("image")
+    rng = np.random.default_rng(0)
+    for name in ("clip_image", "clip_text", "clip_image_pca", "clip_text_pca", "clip_title_text", "clip_tags_text"):
+        array = rng.normal(size=(len(posts), 16))
+        write_embeddings(paths.features("image"), name, posts.index, array, {"key": name})
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["train.py", *FAST.split(), *arguments])
+        runpy.run_path(str(ROOT / "exp" / "exp040_hyperfusion" / "train.py"), run_name="__main__")
+
+    return call
+
+
+def test_steps_are_measured_on_the_same_rows_and_choices_see_no_label_of_the_rows_to_predict(
+    run, demo_run, monkeypatch
+):
+    run("--label-features", "target_encoding")
+    folder = demo_run / "exp040_hyperfusion"
+    metrics, table = json.loads((folder / "metrics.json").read_text()), pd.read_csv(folder / "steps.csv", index_col=0)
+    assert table.loc["with pseudo-labels", "holdout_mae"] == pytest.approx(metrics["holdout"]["mae"], abs=1e-4)
+    assert table["holdout_rows"].eq(metrics["holdout"]["rows"]).all()
+    assert {"catboost", "tabnet", "mlp", "mean", "blend", "catboost: visual", "catboost: all three"} <= set(table.index)
+
+    posts = load_posts("image")
+    rows = load_folds("image", posts).query("fold == 1").index
+    flipped = posts.copy()
+    flipped.loc[rows, "label"] = 14 - flipped.loc[rows, "label"]
+    monkeypatch.setattr(runner, "load_posts", lambda track: flipped)
+    run("--label-features", "target_encoding", "--variant", "flipped")
+    again = demo_run / "exp040_hyperfusion@flipped"
+    pd.testing.assert_frame_equal(read_table(again / "fold1.parquet"), read_table(folder / "fold1.parquet"))
+    note = [json.loads((f / "steps" / "fold1.json").read_text()) for f in (folder, again)]
+    assert note[0] == note[1] and sum(note[0]["weights"].values()) == pytest.approx(1)
+    assert not read_table(again / "fold0.parquet").equals(read_table(folder / "fold0.parquet"))
+
+
+def test_features_made_of_an_embedding_follow_it(run):
+    posts = load_posts("image")
+    before = {name: features.key("image", name) for name in ("clusters", "similarity", "post_stats")}
+    first = features.load("image", ["clusters", "similarity"], posts).dense()
+    rows = posts.index[::-1]  # rows are matched by id: the same embedding in another order changes nothing
+    image = features.load("image", ["clip_image"], posts).dense()
+    write_embeddings(paths.features("image"), "clip_image", rows, image[::-1], {"key": "another"})
+    assert {n for n, key in before.items() if features.key("image", n) != key} == {"clusters", "similarity"}
+    np.testing.assert_allclose(features.load("image", ["clusters", "similarity"], posts).dense(), first, atol=1e-3)
+    write_embeddings(paths.features("image"), "clip_image", rows, image, {"key": "a third"})
+    third = features.load("image", ["similarity"], posts).dense()
+    assert np.nanmax(np.abs(third - first[:, -5:])) > 0.1
