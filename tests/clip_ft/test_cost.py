@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from smp.bench import project
+from smp.bench.tabular import project
 from smp.clip_ft import cost
 from smp.data.store import read_embeddings
 from smp.encoders import Loading
