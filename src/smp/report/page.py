@@ -282,11 +282,11 @@ STUDY_TABLES = {
 STUDY_PICTURES = {
     "image": {
         "exp030_sample_selection": {
-            "selection.png": "Learning from a share of the posts (the paper's Fig. 4(b)): those of least classification "
+            "selection.png": "Learning from a share of the posts (the paper's Fig. 4(b)): of least classification "
             "loss, the same in each class, and as many at random."
         },
         "exp031_oversampling": {
-            "oversampling.png": "The most popular posts learnt from more often (the paper's Fig. 3): true and predicted "
+            "oversampling.png": "The most popular posts learnt more often (the paper's Fig. 3): true and predicted "
             "labels, and what it does to the error."
         },
         "exp032_alignment": {
