@@ -18,8 +18,9 @@ from smp.study import cross_predict, run_cells, seed_scores, spread
 
 HOLD = """
 import sys, time
-from filelock import FileLock
-with FileLock(sys.argv[1]):
+from pathlib import Path
+from smp.data.locks import locked
+with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """

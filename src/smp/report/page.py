@@ -84,7 +84,7 @@ def page(tracks: list[Results]) -> str:
     for results in tracks:
         sections: dict[str, Callable[[Results], Iterator[str]]] = {
             "the data": data, "folds and drift": drift, "scores": scores,
-            **({"the paper's Table 1": table1, "studies": studies} if results.track == "image" else {}),
+            **({"the paper's Table 1": table1} if results.track == "image" else {}), "studies": studies,
             "what the model looks at": looks_at, "where it errs": errors, "the submission": submission,
             "run times and memory": costs,
         }  # fmt: skip
@@ -264,30 +264,48 @@ def table1(results: Results) -> Iterator[str]:
     yield from _study_pictures(results, {"exp021_ablation": {"table1.png": "Table 1, the paper's and ours."}})
 
 
-STUDY_PICTURES = {
-    "exp030_sample_selection": {"selection.png": "Learning from a share of the posts (the paper's Fig. 4(b)): those of "
-                                "least classification loss, the same in each class, and as many at random."},
-    "exp031_oversampling": {"oversampling.png": "Labels over 12 learnt from five times as often (the paper's Fig. 3): "
-                            "true and predicted labels, and what it does to the error."},
-    "exp032_alignment": {"alignment.png": "Classes whose pictures fit their words (the paper's Fig. 4(a)): a dot a "
-                         "subcategory, red the categories."},
-    "exp035_representations": {"representations.png": "Representations compared."},
-}  # fmt: skip
+# Track -> study -> file and what it shows.
 STUDY_TABLES = {
-    "exp034_families": ("families.csv", "Feature families, added one after the other"),
-    "exp035_representations": ("representations.csv", "Representations, the same learner on each"),
-    "exp036_drift": ("drift.csv", "Means against the drift in time"),
-    "exp032_alignment": ("lookalikes.csv", "Pairs of one user's posts: how far their labels lie apart"),
+    "image": {
+        "exp034_families": ("families.csv", "Feature families, added one after the other"),
+        "exp035_representations": ("representations.csv", "Representations, the same learner on each"),
+        "exp036_drift": ("drift.csv", "Means against the drift in time"),
+        "exp040_hyperfusion": ("steps.csv", "HyperFusion, step by step"),
+        "exp032_alignment": ("lookalikes.csv", "Pairs of one user's posts: how far their labels lie apart"),
+    },
+    "video": {
+        "exp050_mvp": ("steps.csv", "MVP, step by step"),
+        "exp054_video_ideas": ("ideas.csv", "Ideas, each on the same posts"),
+        "exp058_video_months": ("months.csv", "The last months, each predicted from earlier ones"),
+    },
+}
+STUDY_PICTURES = {
+    "image": {
+        "exp030_sample_selection": {
+            "selection.png": "Learning from a share of the posts (the paper's Fig. 4(b)): of least classification "
+            "loss, the same in each class, and as many at random."
+        },
+        "exp031_oversampling": {
+            "oversampling.png": "The most popular posts learnt more often (the paper's Fig. 3): true and predicted "
+            "labels, and what it does to the error."
+        },
+        "exp032_alignment": {
+            "alignment.png": "Classes whose pictures fit their words (the paper's Fig. 4(a)): a dot a subcategory, red "
+            "the categories."
+        },
+        "exp035_representations": {"representations.png": "Representations compared."},
+    },
+    "video": {"exp058_video_months": {"months.png": "The last months, each predicted from earlier ones."}},
 }
 
 
 def studies(results: Results) -> Iterator[str]:
-    for name, (file, title) in STUDY_TABLES.items():
+    for name, (file, title) in STUDY_TABLES[results.track].items():
         table = results.table(name, file)
         if table is not None:
             yield f"<h3>{html.escape(title)}</h3>"
             yield html_table(table)
-    yield from _study_pictures(results, STUDY_PICTURES)
+    yield from _study_pictures(results, STUDY_PICTURES[results.track])
 
 
 def looks_at(results: Results) -> Iterator[str]:
