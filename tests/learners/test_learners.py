@@ -200,6 +200,12 @@ def test_tabnet_finds_the_columns_that_count():
     assert set(np.argsort(-share)[:2]) == {3, 8} and share[[3, 8]].sum() > 0.5
 
 
+def test_tabnet_survives_a_last_batch_of_one_row():
+    train, y = table(65, 0)
+    X = FeatureMatrix.from_table(train)
+    assert np.isfinite(LEARNERS["tabnet"].fit(X, y).predict(X)).all()  # batches of 64
+
+
 def test_ghost_batches_are_normalised_apart_and_never_one_row_alone():
     norm = GhostBatchNorm(1, TabNet(ghost_batch_size=4))
     x = torch.tensor([[1.0], [2], [3], [4], [10], [20], [30], [40], [50]])

@@ -25,7 +25,7 @@ class Network(nn.Module):
         self.embeddings = nn.ModuleList(nn.Embedding(n, d) for n, d in zip(cardinalities, sizes))
         columns = n_numbers + len(cardinalities)  # a category's embedding is attended to as one column
         self.widths = [n_numbers, *sizes]
-        self.norm = nn.BatchNorm1d(inputs)
+        self.norm = GhostBatchNorm(inputs, config, config.batch_size)  # the paper norms its input by whole batches
         shared = [nn.Linear(inputs if i == 0 else width, 2 * width, bias=False) for i in range(config.n_shared)]
         self.transform = nn.ModuleList(
             FeatureTransformer(config, inputs, width, shared) for _ in range(config.n_steps + 1)
@@ -78,9 +78,9 @@ class FeatureTransformer(nn.Module):
 class GhostBatchNorm(nn.BatchNorm1d):
     """Batch normalisation by the statistics of a part of the batch (Hoffer et al. 2017)."""
 
-    def __init__(self, width: int, config: "TabNet"):
+    def __init__(self, width: int, config: "TabNet", rows: int | None = None):
         super().__init__(width, momentum=config.momentum)
-        self.rows = config.ghost_batch_size
+        self.rows = rows or config.ghost_batch_size
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or len(x) < 2:  # one row has no spread
