@@ -23,8 +23,9 @@ SMALL = {"model": "random", "loading": Loading(batch_size=128, workers=1, precis
 
 
 def make(run: Run) -> dict:
-    image, text = blip(run.config.model)
-    return encode_track([("blip", image), ("blip", text)], run.config.description, run.config.loading)
+    config = run.config
+    image, text = blip(config.model)
+    return encode_track([("blip", image), ("blip", text)], config.description, config.loading, config.pca)
 
 
 if __name__ == "__main__":
