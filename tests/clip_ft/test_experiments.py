@@ -39,7 +39,7 @@ def test_from_pictures_to_clip_ft_features(run):
     metrics = run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")
     posts, folder = load_posts("image"), paths.output("image") / "exp001_clip_ft"
     made = features.load("image", ["clip_image", "clip_text", "clip_ft", "clip_ft_pca", "clip_ft_stats"], posts)
-    assert made.shape == (300, 128 + 128 + 7 * 128 + 7 * 3 + 18)
+    assert made.shape == (300, 128 + 128 + 7 * 128 + 7 * 3 + 11)
     losses = read_table(folder / "losses.parquet")
     assert losses.index.equals(posts.index[train_mask(posts)])
     assert metrics["accuracy"]["after"]["rows"] == np.isfinite(losses["cross"]).sum() > 100

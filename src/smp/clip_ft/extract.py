@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import Features, Logits, losses
@@ -23,8 +22,6 @@ from smp.encoders.shards import Batch, into_store
 BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
 # Blocks of F in the order of eq. 11, each d wide; its s, the user's behaviour, is a feature family of its own.
 BLOCKS = ("image", "text", "global_prompt", "local_prompt", "projected_image", "visual_prototype", "textual_prototype")
-PROTOTYPES = ("cosine_prototype_visual", "cosine_prototype_textual")
-WITHIN = ("cosine", "cosine_visual", "fit_cross", *PROTOTYPES)  # statistics also given relative to the class
 Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, Attended, Tensor, Tensor]]
 
 
@@ -68,10 +65,9 @@ def store_features(
 ) -> dict[str, float]:
     """Write to the store what the model says of every post; the ranks share the work, and finished work is kept.
 
-    `<name>` (n, 7d): F of eq. 11, block by block; `<name>_probabilities` (n, K); `<name>_fit` (n, 8): log-probability
-    of the post's class by every branch, cosines of its picture with V and T of the class, and which class that is;
-    `<name>_stats`: what `statistics` gives; `<name>_pca` (n, 7 components), unless components is 0. Returns the share
-    of each block's variance that its components keep.
+    `<name>` (n, 7d): F of eq. 11, block by block; `<name>_probabilities` (n, K); `<name>_fit` (n, 5): log-probability
+    of the post's class by every branch; `<name>_stats`: what `statistics` gives; `<name>_pca` (n, 7 components), unless
+    components is 0. Returns the share of each block's variance that its components keep.
     """
     names = [name, f"{name}_probabilities", f"{name}_fit"]
 
@@ -86,7 +82,7 @@ def store_features(
 
 
 def _describe(step: Step, said: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """F (B, 7d), class probabilities (B, K), and how the post fits its class (B, 8); float16.
+    """F (B, 7d), class probabilities (B, K), log-probabilities of the post's class by every branch (B, 5); float16.
 
     Without a picture the text says the class, and x~ is 0.
     """
@@ -98,21 +94,18 @@ def _describe(step: Step, said: Outputs) -> tuple[np.ndarray, np.ndarray, np.nda
     c = torch.where(given, label, probability.argmax(1))
     i = torch.arange(len(c), device=c.device)
     F = torch.cat([features.image, features.text, G[c], L[c], x * seen, prototypes.of(c), prototypes.of(c + len(G))], 1)
-    fit = [z.log_softmax(1)[i, c] for z in (*logits, logits.cross)]
-    fit += [(features.image * normalize(P, dim=1)[c]).sum(1) for P in (step.model.V, step.model.T)]
-    return tuple(part.half().cpu().numpy() for part in (F, probability, torch.stack([*fit, c], 1)))
+    fit = torch.stack([z.log_softmax(1)[i, c] for z in (*logits, logits.cross)], 1)
+    return tuple(part.half().cpu().numpy() for part in (F, probability, fit))
 
 
 def statistics(folder: Path, name: str) -> pd.DataFrame:
     """A few plain columns of every post, float32, from the stored features; index post_id.
 
     cosine_clip: of picture and text, as the towers give them; cosine: of x~ and T~ of the post's class, as fine-tuned;
-    cosine_visual: of x~ and V~; cosine_prototype_visual, cosine_prototype_textual: of picture and prototypes as the
-    towers give them; fit_global_text, fit_local_text, fit_visual, fit_textual, fit_cross: log-probability of the post's
-    class by each branch. All these say how well the post fits its class; within_<...> says it of some in comparison
-    with the posts of the same class, in standard deviations. confidence: the likeliest class's probability; entropy
-    (nats) of the probabilities; image_missing: 1 where no picture could be read (its cosines are 0). All with the name
-    in front.
+    cosine_visual: of x~ and V~; fit_global_text, fit_local_text, fit_visual, fit_textual, fit_cross: log-probability of
+    the post's class by each branch, that is, how well the post fits it; confidence: the likeliest class's probability;
+    entropy (nats) of the probabilities; image_missing: 1 where no picture could be read (its cosines are 0). All with
+    the name in front.
     """
     ids, F = read_embeddings(folder, name)
     P, fit = (read_embeddings(folder, f"{name}_{part}")[1] for part in ("probabilities", "fit"))
@@ -128,20 +121,14 @@ def statistics(folder: Path, name: str) -> pd.DataFrame:
                     "cosine_clip": (f["image"] * f["text"]).sum(1),
                     "cosine": (f["projected_image"] * f["textual_prototype"]).sum(1),
                     "cosine_visual": (f["projected_image"] * f["visual_prototype"]).sum(1),
-                    **dict(zip([*(f"fit_{branch}" for branch in BRANCHES), *PROTOTYPES], own.T)),
+                    **dict(zip((f"fit_{branch}" for branch in BRANCHES), own.T)),
                     "confidence": p.max(1),
                     "entropy": -(p * np.log(np.maximum(p, 1e-7))).sum(1),
                     "image_missing": (~f["image"].any(1)).astype(np.float32),
                 }
             )
         )
-    table = pd.concat(parts, ignore_index=True)
-    with_picture = table[table["image_missing"] == 0]
-    of_class = with_picture.groupby(fit[:, -1].astype(np.int16)[with_picture.index])[list(WITHIN)]
-    spread = of_class.transform("std").clip(lower=1e-3)  # a class of one post has none
-    within = ((with_picture[list(WITHIN)] - of_class.transform("mean")) / spread).reindex(table.index).fillna(0)
-    table = table.join(within.astype(np.float32).add_prefix("within_"))
-    return table.add_prefix(f"{name}_").set_axis(pd.Index(ids, name="post_id"))
+    return pd.concat(parts).add_prefix(f"{name}_").set_axis(pd.Index(ids, name="post_id"))
 
 
 def _batches(rows: np.ndarray, size: int = 512) -> list[np.ndarray]:
