@@ -42,8 +42,9 @@ def test_a_changed_source_is_read_again(demo_run, demo_folder, tmp_path, monkeyp
 def test_demo_data_stand_in_where_there_are_no_official_files(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SMP_INPUT", str(tmp_path))
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.setenv("SMP_DEMO_POSTS", "300")
     small = demo.generate
-    monkeypatch.setattr(demo, "generate", lambda folder, posts: small(folder, posts=300, images=False))
+    monkeypatch.setattr(demo, "generate", lambda folder, posts: small(folder, posts, images=False))
     assert paths.is_demo("image")
     posts, _ = read_posts("image")
     assert len(posts) == 300 and paths.output("image") == tmp_path / "out" / "demo"

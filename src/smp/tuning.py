@@ -32,9 +32,9 @@ def search(file: Path, name: str, learner: Learner, loss_of: Callable[[Learner],
 
     file.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=_storage(file), study_name=name, load_if_exists=True, sampler=_by_number())
-    if not study.trials:
-        study.enqueue_trial(asdict(learner), skip_if_exists=True)
+    study = optuna.create_study(
+        storage=_storage(file), study_name=name, load_if_exists=True, sampler=_by_number(asdict(learner))
+    )
     finished = optuna.trial.TrialState.COMPLETE
     if len(study.get_trials(states=(finished,))) < trials:
         study.optimize(
@@ -73,8 +73,8 @@ def _storage(file: Path) -> "optuna.storages.RDBStorage":
     raise DataError(f"{where}: no database to keep the study in ({reason}); mend its address or unset SMP_STORAGE")
 
 
-def _by_number() -> "optuna.samplers.BaseSampler":
-    """TPE whose draws are seeded by the number of the trial, so that no two processes draw the same."""
+def _by_number(first: dict) -> "optuna.samplers.BaseSampler":
+    """TPE whose draws are seeded by the trial's number, so that no two processes draw the same; trial 0 is `first`."""
     import optuna
 
     class ByNumber(optuna.samplers.BaseSampler):
@@ -85,12 +85,14 @@ def _by_number() -> "optuna.samplers.BaseSampler":
             self.tpe.before_trial(study, trial)
 
         def infer_relative_search_space(self, study, trial):
-            return self.tpe.infer_relative_search_space(study, trial)
+            return self.tpe.infer_relative_search_space(study, trial) if trial.number else {}
 
         def sample_relative(self, study, trial, search_space):
             return self.tpe.sample_relative(study, trial, search_space)
 
         def sample_independent(self, study, trial, param_name, param_distribution):
+            if trial.number == 0:
+                return first[param_name]
             return self.tpe.sample_independent(study, trial, param_name, param_distribution)
 
     return ByNumber()

@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from smp import paths
+from smp.data.pictures import load_rgb
 from smp.data.store import replacing
 from smp.metrics import TRACK_METRICS
 from smp.paths import ROOT, DataError
@@ -39,10 +39,10 @@ def write() -> None:
     with replacing(FOLDER / "scores.png") as aside:
         aside.write_bytes(png(figures.scores(scores), digest("scores")))
     for name, study in STUDIES.items():
-        with Image.open(results.folder / study / f"{name}.png") as picture, replacing(FOLDER / f"{name}.png") as aside:
-            note = PngInfo()
-            note.add_text("Description", digest(name))
-            picture.save(aside, format="png", pnginfo=note)
+        note = PngInfo()
+        note.add_text("Description", digest(name))
+        with replacing(FOLDER / f"{name}.png") as aside:
+            load_rgb(results.folder / study / f"{name}.png").save(aside, format="png", pnginfo=note)
     for name, text in blocks().items():
         replace_block(ROOT / "README.md", name, text)
 
