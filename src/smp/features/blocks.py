@@ -36,13 +36,13 @@ def group_sums(key: np.ndarray, y: np.ndarray, block: np.ndarray, two_sided: boo
     key (n,) int codes, -1 = missing (sees and shows nothing); y (n,) with NaN where a label is hidden; block (n,) int.
     Sums are made per (key, block) cell and then cell by cell over the blocks before (and after) it, not as a total
     minus the row's own part: so not even the last bit of a result depends on a label of the row's own block. Time
-    and memory go with n + keys * blocks. Raises ValueError when the lengths differ.
+    and memory go with n + largest key * blocks. Raises ValueError when the lengths differ.
     """
     if not len(key) == len(y) == len(block):
         raise ValueError(f"key, y and block differ in length: {len(key)}, {len(y)}, {len(block)}")
-    keys, row = np.unique(key, return_inverse=True)
     blocks, column = np.unique(block, return_inverse=True)
-    cell, shape = row * len(blocks) + column, (len(keys), len(blocks))
+    row = np.asarray(key, np.int64) + 1  # the first is that of missing keys
+    cell, shape = row * len(blocks) + column, (int(row.max(initial=0)) + 1, len(blocks))
     shown = np.isfinite(y) & (key >= 0)
     label = np.asarray(y, np.float64)[shown]
 
