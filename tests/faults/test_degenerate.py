@@ -52,7 +52,8 @@ def good(tmp_path_factory):
 
 
 WORDS = {"text_words", "text_characters", "text_descriptions", "title_tags", "tags_post", "tags_user", "retrieval"}
-SLOW = {"minilm"}  # the sentence encoder takes any text
+# The sentence encoder takes any text; what reads embeddings has its own tests of odd ones.
+SLOW = {"minilm", *features.READS}
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
