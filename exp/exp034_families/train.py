@@ -22,8 +22,8 @@ from smp.runner import Run, finish, open_folder, parse_run, part_matrix, score
 @dataclass(frozen=True)
 class Config:
     features: tuple[str, ...] = (
-        *("post_stats", "time_place", "user_behaviour", "picture_stats", "title_tags", "tags_post", "tags_user"),
-        *("text_words", "text_characters", "text_descriptions"),
+        *("post_stats", "time_place", "season", "user_behaviour", "picture_stats", "title_tags", "common_words"),
+        *("tags_post", "tags_user", "text_words", "text_characters", "text_descriptions"),
     )
     label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels", "retrieval")
     learner: LightGBM = LightGBM(objective="huber", rounds=300, num_leaves=8, feature_fraction=0.2)
