@@ -4,5 +4,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../src/env.sh"
 install requirements.txt tests/requirements.txt
 cd "$root"
+export OMP_NUM_THREADS=1  # a worker a core: threads of two workers would only wait for each other
 "$PY" -m ruff check .
 exec "$PY" -m pytest --numprocesses 2 "$@"
