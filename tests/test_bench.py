@@ -5,8 +5,17 @@ import subprocess
 import sys
 
 import pandas as pd
+import pytest
 
 from smp.bench import full
+from smp.paths import DataError
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "smp.bench", *arguments]
+    done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
@@ -14,11 +23,7 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SMP_PROFILE", "small")
-    sizes = ["--posts", "2000", "--width", "28", "--components", "14"]
-    done = subprocess.run(
-        [sys.executable, "-m", "smp.bench", "full", *sizes], env=dict(os.environ), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = bench("full", "--posts", "2000", "--width", "28", "--components", "14")
     assert done.stdout.count(": valid, ") == 4, "both submission files of either size"
     folder = tmp_path / "output" / "demo" / "bench"
     assert [p.name for p in folder.iterdir()] == ["full.csv"], "the generated data are gone"
@@ -29,7 +34,18 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
 
     monkeypatch.setattr(full, "ROOT", tmp_path)
     (tmp_path / "README.md").write_text("a\n<!-- bench: generated -->\nold\n<!-- /bench -->\nb\n")
+    with pytest.raises(DataError, match=r"run python -m smp\.bench representations"):
+        full.readme()
+    small = ["--models", "small-CLIP", "--projected", "small-CLIP", "--posts", "16", "--batch-size", "8"]
+    bench("representations", *small, "--workers", "0")
+    measured, projected = (pd.read_csv(folder / f"{name}.csv") for name in ("representations", "projected"))
+    assert (measured.select_dtypes("number").drop(columns=["image_overhead", "text_overhead"]) > 0).all(axis=None)
+    assert list(projected["gpus"]) == [1, 8]
     full.readme()
     lines = (tmp_path / "README.md").read_text().splitlines()
     assert lines[2] == "| stage | seconds, 200 posts | seconds, 2,000 posts | growth | peak GB, 2,000 posts |"
-    assert len(lines) == len(table) + 6 and lines[-1] == "b" and "old" not in lines
+    assert [line.split(" | ")[:2] for line in lines if line.startswith("| small-CLIP")] == [
+        ["| small-CLIP", "16"], ["| small-CLIP", "1"], ["| small-CLIP", "8"],
+    ]  # fmt: skip
+    assert len([line for line in lines if line[0:1] == "|"]) == len(table) + 2 + 3 + 4
+    assert lines[-1] == "b" and "old" not in lines

@@ -1,7 +1,11 @@
 """The stage table agrees with the experiments, and the pipeline runs, resumes and starts again from a stage."""
 
+import json
+import multiprocessing
+import os
 import runpy
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -84,6 +88,46 @@ def test_a_failing_stage_stops_the_run_with_its_reason(two_stages, tmp_path, cap
         stages.main("video")
     assert "no such features" in capfd.readouterr().err
     assert not paths.submissions("video").exists()
+
+
+@pytest.fixture
+def timed(two_stages, tmp_path, monkeypatch):
+    """Two stages and a third that reads both; each tells its time and its cores, the second as it is told."""
+    tell = SCRIPT.replace(
+        "    run_cv",
+        "    import json, os, pathlib, time\n    told = [time.time(), 0, sorted(os.sched_getaffinity(0))]\n    run_cv",
+    )
+    tell += "    told[1] = time.time()\n    pathlib.Path(__file__).with_name('told').write_text(json.dumps(told))\n"
+    for name in ("exp950_a", "exp951_b", "exp952_c"):
+        (tmp_path / "exp" / name).mkdir(exist_ok=True)
+        (tmp_path / "exp" / name / "train.py").write_text(tell)
+    table = Stage("exp950_a", "video"), Stage("exp951_b", "video"), Stage("exp952_c", "video", ("exp950_a", "exp951_b"))
+    monkeypatch.setattr(stages, "STAGES", table)
+    return lambda: [json.loads((tmp_path / "exp" / s.name / "told").read_text()) for s in table]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_two_jobs_run_side_by_side_on_cores_of_their_own_and_a_child_waits_for_its_parents(timed, capfd):
+    stages.main("video", jobs=2)
+    (a, a_end, a_cores), (b, b_end, b_cores), (c, *_) = timed()
+    assert max(a, b) < min(a_end, b_end) and c > max(a_end, b_end)
+    assert a_cores and len(a_cores) == len(b_cores) and not {*a_cores} & {*b_cores}
+    stages.main("video", jobs=1, force=True)
+    (a, a_end, a_cores), (b, b_end, b_cores), (c, *_) = timed()
+    assert a_end < b and b_end < c and a_cores == b_cores == sorted(os.sched_getaffinity(0))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="one core")
+def test_a_failing_stage_stops_the_one_beside_it(timed, tmp_path, capfd):
+    (tmp_path / "exp" / "exp950_a" / "train.py").write_text(SCRIPT.replace("video_stats", "no_such_family"))
+    (tmp_path / "exp" / "exp951_b" / "train.py").write_text("import time\ntime.sleep(600)\n")
+    started = time.time()
+    with pytest.raises(SystemExit, match="exp950_a: stopped with exit code 1"):
+        stages.main("video", jobs=2)
+    for child in multiprocessing.active_children():
+        child.join()
+    assert time.time() - started < 60
+    assert "exp952_c" not in capfd.readouterr().out
 
 
 def test_list_says_what_is_done_and_an_unknown_stage_is_refused(two_stages, capsys):

@@ -1,15 +1,18 @@
 """Runs the stages of a track in order, from official files to submission files: what `bash run_all.sh` calls."""
 
 import multiprocessing
+import os
 import runpy
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Annotated, Literal
 
 import pandas as pd
 import tyro
+from threadpoolctl import threadpool_limits
 
 from smp import paths, submission
 from smp.data import ensure_data
@@ -117,6 +120,7 @@ def main(
     force: bool = False,
     from_: Annotated[str, tyro.conf.arg(name="from")] = "",
     list_: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    jobs: int = 0,
 ) -> None:
     """From official files to submission files; finished stages are skipped.
 
@@ -126,6 +130,8 @@ def main(
         force: run finished stages again.
         from_: run this experiment and all later ones again (expNNN or its full name).
         list_: only list the stages, what they read and write, and whether they are done.
+        jobs: stages at work at once, each on its share of the cores; 0: two in the small profile, whose fits are too
+            small to gain by a second core, else one.
     """
     stages = with_parents([s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")])
     tracks = [t for t in paths.TRACKS if any(s.track == t for s in stages)]
@@ -139,17 +145,15 @@ def main(
         hold(root / ".locks" / "run_all", "wait for that run, or point SMP_OUTPUT and SMP_SUBMISSIONS at other folders")
     for track in tracks:
         announce(track)
-    for i, stage in enumerate(stages):
-        again = force or (first is not None and i >= first)
-        step(f"[{i + 1}/{len(stages)}] {stage.name}", stage.run, again)
+    run_stages(stages, len(stages) if first is None else first, force, jobs or (2 if paths.profile() == "small" else 1))
     for track in tracks if which in ("image", "video", "all") else ():
         for file in submission.write(FINAL[track], track):
-            step(f"check {file}", submission.check, file, track)
+            Job(f"check {file}", submission.check, file, track).end()
     for track in tracks:
         write_scores(track)  # a run killed before this may have left a finished experiment out
     files = [f for f in sorted({paths.output(t) / "scores.csv" for t in tracks}) if f.exists()]
     if files:
-        step("report", report)
+        Job("report", report).end()
     for file in files:
         print(f"\nScores ({file}):\n{pd.read_csv(file).to_string(index=False)}")
 
@@ -186,19 +190,57 @@ def report() -> None:
         print(f"  {path}")
 
 
-def step(title: str, function: Callable, *arguments: object) -> None:
-    """Run a stage in a forked child: its memory is its own, and what is imported already need not be again."""
-    print(f"{title} ...", flush=True)
-    started = time.perf_counter()
-    child = multiprocessing.get_context("fork").Process(target=_in_one_line, args=(function, *arguments))
-    child.start()
-    child.join()
-    if child.exitcode:
-        sys.exit(f"{title}: stopped with exit code {child.exitcode}; run the same command again to go on from there")
-    print(f"{title}: {time.perf_counter() - started:.1f} s", flush=True)
+def run_stages(stages: Sequence[Stage], first: int, force: bool, jobs: int) -> None:
+    """Run each stage as soon as what it reads is finished, `jobs` at a time; from the number `first` on again.
+
+    Every job has as many cores of its own as the others, for another number of threads gives other last bits.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]  # not on every system
+    jobs = min(jobs, len(cores))
+    free = [cores[i::jobs][: len(cores) // jobs] for i in range(jobs)]
+    names, waiting, running, done = {s.name for s in stages}, list(enumerate(stages)), {}, set()
+    while waiting or running:
+        for i, stage in waiting.copy():
+            if free and done >= names.intersection(stage.parents):
+                waiting.remove((i, stage))
+                title, share = f"[{i + 1}/{len(stages)}] {stage.name}", free.pop()
+                job = Job(title, stage.run, force or i >= first, cores=share if jobs > 1 else ())
+                running[job.process.sentinel] = job, stage.name, share
+        for sentinel in wait(list(running)):
+            job, name, share = running.pop(sentinel)
+            try:
+                job.end()
+            except SystemExit:
+                for other, *_ in running.values():
+                    other.process.terminate()  # goes on from there, like any that is killed
+                raise
+            done.add(name)
+            free.append(share)
 
 
-def _in_one_line(function: Callable, *arguments: object) -> None:
+class Job:
+    """A function in a forked child: its memory is its own, and what is imported already need not be again."""
+
+    def __init__(self, title: str, function: Callable, *arguments: object, cores: Sequence[int] = ()):
+        """cores: those that it may use; none named: all."""
+        print(f"{title} ...", flush=True)
+        self.title, self.started = title, time.perf_counter()
+        context = multiprocessing.get_context("fork")
+        self.process = context.Process(target=_in_one_line, args=(cores, function, *arguments))
+        self.process.start()
+
+    def end(self) -> None:
+        """Wait for it. Exits where it failed."""
+        self.process.join()
+        if code := self.process.exitcode:
+            sys.exit(f"{self.title}: stopped with exit code {code}; run the same command again to go on from there")
+        print(f"{self.title}: {time.perf_counter() - self.started:.1f} s", flush=True)
+
+
+def _in_one_line(cores: Sequence[int], function: Callable, *arguments: object) -> None:
+    if cores:
+        os.sched_setaffinity(0, cores)
+        threadpool_limits(len(cores))  # what is loaded already has counted all of them
     with one_line_errors():
         function(*arguments)
 

@@ -16,6 +16,7 @@ from smp.data.store import new_array, replacing, write_embeddings
 from smp.learners import CatBoost, Learner, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.paths import ROOT, DataError
+from smp.present import markdown
 from smp.report.readme import replace_block
 from smp.runner import Experiment, run_cv
 from smp.stacking import Fusion, run_fusion
@@ -23,6 +24,51 @@ from smp.stacking import Fusion, run_fusion
 WIDTH, COMPONENTS = 7 * 512, 7 * 32  # of CLIP_FT (eq. 11) with ViT-B/32, and of its principal components
 ROUNDS = 20  # of every booster: what is measured is the way there, not the score
 PLAIN = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags", "text_words")
+
+
+# What the README shows of a bench: its command and file, a title, and columns with their names (none: as they are).
+TABLES = (
+    ("full", "full", "", {}),
+    (
+        "representations",
+        "representations",
+        "**Encoding and training CLIP_FT** on the same machine: towers with random weights, JPEGs of 375 x 500;\n"
+        "epochs of training on these posts, from the store and with every post encoded again:\n\n",
+        {
+            "model": "model",
+            "posts": "posts",
+            "image_bare": "pictures/s, network alone",
+            "image_store": "to the store",
+            "image_bound": "limit",
+            "text_bare": "texts/s, network alone",
+            "text_store": "to the store ",
+            "extraction_peak_gb": "peak GB",
+            "store_epoch_s": "epoch from the store, s",
+            "store_peak_gb": "peak GB ",
+            "again_epoch_s": "epoch encoding again, s",
+            "again_peak_gb": "peak GB  ",
+            "times_faster": "times faster",
+        },
+    ),
+    (
+        "representations",
+        "projected",
+        "**Projected to the full SMPD on GPUs**, from FLOPs counted and bytes and decoding times measured; an A100's\n"
+        "312 bf16 TFLOP/s used to 35 %, 8 decoding processes a GPU; training: one model of all posts, one a fold:\n\n",
+        {
+            "model": "model",
+            "gpus": "GPUs",
+            "encode_hours": "network, h",
+            "decode_hours": "decoding, h",
+            "limit": "limit of encoding",
+            "train_hours": "training, h",
+            "describe_hours": "features, h",
+            "pictures_gb": "pictures, GB",
+            "store_gb": "store, GB",
+            "features_gb": "features, GB",
+        },
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -79,16 +125,17 @@ def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS) ->
 
 
 def readme() -> None:
-    """Rewrite the README's table of time and memory from what `full` measured."""
-    path = paths.output("image") / "bench" / "full.csv"
-    if not path.exists():
-        raise DataError(f"{path}: nothing measured yet; run python -m smp.bench full")
-    table = pd.read_csv(path)
-    lines = ["| " + " | ".join(table) + " |", "| --- " + "| ---: " * (table.shape[1] - 1) + "|"]
-    for row in table.itertuples(index=False):
-        cells = ["" if pd.isna(v) else f"{v:,.1f}" if isinstance(v, float) else v for v in row]
-        lines.append("| " + " | ".join(cells) + " |")
-    replace_block(ROOT / "README.md", "bench", "\n".join(lines))
+    """Rewrite the README's tables of time and memory from what `full` and `representations` measured."""
+    blocks = []
+    for command, name, title, columns in TABLES:
+        path = paths.output("image") / "bench" / f"{name}.csv"
+        if not path.exists():
+            raise DataError(f"{path}: nothing measured yet; run python -m smp.bench {command}")
+        table = pd.read_csv(path)
+        table = table.rename(columns=columns)[list(columns.values())] if columns else table
+        digits = table.map(lambda v: round(v, 1 if v > 10 else 2) if isinstance(v, float) else v)
+        blocks.append(title + markdown(digits))
+    replace_block(ROOT / "README.md", "bench", "\n\n".join(blocks))
 
 
 def stages(n: int, width: int, components: int) -> list[tuple[str, Callable, ...]]:

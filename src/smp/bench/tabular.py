@@ -151,7 +151,7 @@ def wide_training(posts: int, columns: int, folder: Path) -> dict[str, float]:
 
 
 def representations(
-    models: tuple[str, ...] = ("ViT-B-32", "ViT-B-16"),
+    models: tuple[str, ...] = ("small-CLIP", "ViT-B-32", "ViT-B-16"),
     posts: int = 256,
     batch_size: int = 64,
     workers: int = 1,
@@ -166,7 +166,7 @@ def representations(
     its own. `bound`: which of network and loader limits the extraction.
 
     Args:
-        models: open_clip architectures to measure.
+        models: architectures to measure: open_clip's, or exp000's (small-CLIP).
         posts: posts to encode and to train on.
         batch_size: pictures encoded together; training always takes the paper's 128.
         workers: processes that decode pictures.
@@ -196,13 +196,13 @@ def representations(
                 row |= {f"{name}_epoch_s": made["epoch_seconds"], f"{name}_peak_gb": made["peak_gb"]}
             rows.append(row | {"times_faster": row["again_epoch_s"] / row["store_epoch_s"]})
             print(pd.Series(rows[-1]).to_string(), "\n", flush=True)
-        decode = 1 / rows[0]["image_loader"] * max(workers, 1)  # seconds of one core a picture
+        decode = 1 / rows[-1]["image_loader"] * max(workers, 1)  # seconds of one core a picture
         classes = [cost.class_text(name) for name in table["subcategory"].cat.categories]
         costs = []
         for model in projected:
-            made = measured(cost.flops, model, classes, round(rows[0]["tokens"]))
+            made = measured(cost.flops, model, classes, round(rows[-1]["tokens"]))
             costs += [
-                project(model, made, rows[0]["tokens"], size, decode, gpus, tflops * utilisation) for gpus in (1, 8)
+                project(model, made, rows[-1]["tokens"], size, decode, gpus, tflops * utilisation) for gpus in (1, 8)
             ]
     for made, name in ((rows, "representations"), (costs, "projected")):
         path = paths.output("image") / "bench" / f"{name}.csv"

@@ -1,5 +1,7 @@
 """What encoding and training cost: rates, seconds an epoch and FLOPs, measured with random weights."""
 
+import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,13 +23,19 @@ from smp.data.pictures import load_rgb
 from smp.data.store import read_embeddings
 from smp.encoders import Loading, descriptions, encode_posts
 from smp.encoders.clip import Clip, image_encoder, text_encoder
+from smp.encoders.contrastive import SmallClip
 from smp.encoders.parallel import device
 
+SMALL = "small-CLIP"
 PICTURE = (500, 375)  # pixels of the pictures drawn: the longest side of SMPD's
 
 
 def random_clip(model: str) -> Clip:
-    """A built-in open_clip architecture with random weights: speed does not depend on them."""
+    """A built-in open_clip architecture, or exp000's (SMALL), with random weights: speed does not depend on them."""
+    if model == SMALL:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, f"{SMALL}.json").write_text(json.dumps(SmallClip().model_cfg))
+            open_clip.add_model_config(folder)
     net, _, transform = open_clip.create_model_and_transforms(model)
     return Clip(net.eval(), transform, open_clip.get_tokenizer(model), f"{model} with RANDOM weights")
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from smp import paths
 from smp.data import fingerprint, load_posts, source_hash
+from smp.data.locks import acquire, release
 from smp.data.pictures import load_rgb
 from smp.data.store import read_note
 from smp.encoders.components import pca
@@ -93,11 +94,13 @@ def encode_track(
             items, key = picture_paths(posts, paths.data("image")), data
         else:
             items, key = descriptions(posts, description), data + description
+        name = f"{prefix}_{encoder.reads}"
+        once(acquire, lock := paths.lock("image", f"features-{name}"))  # exp004 and exp005 share their texts
         encode_posts(encoder, items, posts.index, folder, prefix, key, loading)
         seconds = round(time.perf_counter() - started, 1)
-        name = f"{prefix}_{encoder.reads}"
         made_of = read_note(folder / f"{name}.ids.parquet")["key"]
         [kept] = once(pca, folder, name, 1, components, f"{made_of}-{components}")
+        once(release, lock)
         done[name] = {"source": encoder.source, "seconds": seconds, "pca_variance": round(kept, 4)}
     return done
 

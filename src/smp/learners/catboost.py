@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -44,7 +45,7 @@ class CatBoost:
     l2_leaf_reg: float = 3.0
     rsm: float = 1.0  # share of columns tried at a split; CPU only
     max_ctr_complexity: int = 1  # pairs of categoricals cost much and gained nothing in the winners' recipes
-    threads: int = -1  # all cores
+    threads: int = 0  # 0: all cores this process may use
 
     def suggest(self, trial: "optuna.Trial") -> "CatBoost":
         """This learner with the values a trial proposes."""
@@ -67,8 +68,9 @@ class CatBoost:
         model = catboost.CatBoostRegressor(
             loss_function=self.objective, iterations=self.rounds, learning_rate=self.learning_rate, depth=self.depth,
             l2_leaf_reg=self.l2_leaf_reg, max_ctr_complexity=self.max_ctr_complexity, random_seed=seed,
-            thread_count=self.threads, task_type="GPU" if gpu else "CPU", rsm=None if gpu else self.rsm,
-            bootstrap_type="Bernoulli", subsample=0.8, allow_writing_files=False, verbose=False,
+            thread_count=self.threads or joblib.cpu_count(), task_type="GPU" if gpu else "CPU",
+            rsm=None if gpu else self.rsm, bootstrap_type="Bernoulli", subsample=0.8,
+            allow_writing_files=False, verbose=False,
         )  # fmt: skip
         model.fit(catboost.Pool(_frame(X), y - center, weight=weight, cat_features=list(X.categorical)))
         return FittedCatBoost(model, X.names, center)
