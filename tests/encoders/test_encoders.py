@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from smp.data.store import read_embeddings
-from smp.encoders import Loading, descriptions, encode_posts
+from smp.encoders import Loading, contrastive, descriptions, encode_posts
 from smp.encoders.clip import Clip, image_encoder, load_clip, text_encoder
 from smp.encoders.contrastive import SmallClip, pretrain
 from smp.encoders.hf import blip, transformers_text
@@ -164,7 +164,7 @@ def test_weights_laid_beside_the_data_are_used(tmp_path, monkeypatch):
         assert torch.equal(a, b)
 
 
-def test_the_small_clip_learns_pairs_and_loads_like_any_checkpoint(tmp_path):
+def test_the_small_clip_learns_pairs_goes_on_exactly_when_stopped_and_loads_like_any_checkpoint(tmp_path, monkeypatch):
     colours = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "white": (240, 240, 240)}
     rng, paths, texts = np.random.default_rng(0), [], []
     for i in range(64):
@@ -178,6 +178,20 @@ def test_the_small_clip_learns_pairs_and_loads_like_any_checkpoint(tmp_path):
     config = SmallClip(16, vision, {**TEXT, "context_length": 12}, pairs_seen=1600, batch_size=16, learning_rate=3e-3)
     history = pretrain(config, paths, texts, tmp_path / "small", workers=0)
     assert history[-1] < history[0]
+    with monkeypatch.context() as patch:
+        left = iter(range(50))  # of 33 epochs' 99 steps
+        plain = contrastive._augment
+        patch.setattr(contrastive, "_augment", lambda *a: plain(*a) if next(left, None) is not None else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pretrain(config, paths, texts, tmp_path / "stopped", workers=0)
+    assert [p.name for p in (tmp_path / "stopped").iterdir()] == ["checkpoint.pt"]
+    with monkeypatch.context() as patch:
+        left = iter(range(99 - 48))  # what is left after the checkpoint of epoch 16
+        patch.setattr(contrastive, "_augment", lambda *a: plain(*a) if next(left, None) is not None else 1 / 0)
+        assert pretrain(config, paths, texts, tmp_path / "stopped", workers=0) == history
+    assert {p.name for p in (tmp_path / "stopped").iterdir()} == {contrastive.WEIGHTS, "open_clip_config.json"}
+    for name in (contrastive.WEIGHTS, "open_clip_config.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "small" / name).read_bytes()
     assert json.loads((tmp_path / "small" / "open_clip_config.json").read_text())["model_cfg"]["embed_dim"] == 16
     clip = load_clip(f"local-dir:{tmp_path / 'small'}")
     with torch.no_grad():

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import ClipFT, losses
 from smp.clip_ft.towers import Towers, autocast
 from smp.data.store import replacing
-from smp.encoders.parallel import device, ranks, sum_over_ranks
+from smp.encoders.parallel import device, load_checkpoint, ranks, sum_over_ranks
 from smp.paths import DataError
 
 
@@ -150,11 +149,7 @@ def _resume(
 ) -> tuple[Tensor, int]:
     if not file.exists():
         return torch.zeros(0, 3, dtype=torch.float64), 0
-    try:
-        state = torch.load(file, map_location=device(), weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:  # not whole, or not ours: it holds more than weights
-        reason = str(error).split("\n")[0]
-        raise DataError(f"{file}: no checkpoint of this project ({reason}); delete it to train again") from error
+    state = load_checkpoint(file)
     if state["config"] != _card(step, config):
         raise DataError(f"{file}: made with another config; delete it to train again")
     step.load_state_dict(state["learned"], strict=False)

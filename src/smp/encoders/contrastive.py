@@ -20,7 +20,7 @@ from tqdm import tqdm
 from smp.data.pictures import load_rgb
 from smp.data.store import replacing
 from smp.encoders.clip import WEIGHTS, TextTower
-from smp.encoders.parallel import device
+from smp.encoders.parallel import device, load_checkpoint
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
@@ -37,6 +37,7 @@ class SmallClip:
         default_factory=lambda: {"context_length": 48, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 2}
     )
     pairs_seen: int = 64_000  # length of the training, whatever the number of pairs: minutes on two cores
+    max_epochs: int = 40  # its limit where pairs are few
     batch_size: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
@@ -56,7 +57,8 @@ def pretrain(
     """Train on pictures and their texts by CLIP's symmetric cross-entropy; returns the mean loss of every epoch.
 
     Pairs without a readable picture or without a text are left out. Writes an open_clip folder: open_clip_config.json
-    and the weights, to be loaded as `local-dir:<folder>`.
+    and the weights, to be loaded as `local-dir:<folder>`. Until then a checkpoint, some ten times in all, from which a
+    stopped training goes on exactly.
     """
     rng = np.random.default_rng(config.seed)
     rows = np.flatnonzero(np.array([len(text) > 0 for text in texts]))
@@ -71,7 +73,7 @@ def pretrain(
     tower = TextTower(net, tokenizer)
     size = min(config.batch_size, len(rows))
     steps = len(rows) // max(size, 1)  # an epoch's; what is left over waits for the next draw
-    epochs = max(round(config.pairs_seen / max(steps * size, 1)), 1)
+    epochs = min(max(round(config.pairs_seen / max(steps * size, 1)), 1), config.max_epochs)
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -82,8 +84,13 @@ def pretrain(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=max(epochs * steps, 1), pct_start=config.warmup
     )
-    criterion, history = ClipLoss(), []
-    for epoch in range(epochs):
+    criterion, history, file = ClipLoss(), [], folder / "checkpoint.pt"
+    if file.exists():
+        state = load_checkpoint(file)
+        for part, name in ((net, "net"), (optimizer, "optimizer"), (schedule, "schedule")):
+            part.load_state_dict(state[name])
+        rng.bit_generator.state, history = json.loads(state["rng"]), state["history"]
+    for epoch in range(len(history), epochs):
         order, total = rng.permutation(len(rows)), 0.0
         for step in tqdm(range(steps), desc=f"small CLIP epoch {epoch + 1}/{epochs}", unit="step"):
             batch = order[step * size : (step + 1) * size]
@@ -100,7 +107,12 @@ def pretrain(
                 net.logit_scale.clamp_(0, math.log(100))  # CLIP's own bound
             total += loss.item()
         history.append(total / max(steps, 1))
+        if (epoch + 1) % math.ceil(epochs / 10) == 0:
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+            with replacing(file) as aside:
+                torch.save(state | {"rng": json.dumps(rng.bit_generator.state), "history": history}, aside)
     _save(net, config, folder)
+    file.unlink(missing_ok=True)
     return history
 
 

@@ -1,13 +1,18 @@
-"""torchrun's ranks: this one's device, joining them, asking which one this is, doing something once for all."""
+"""torchrun's ranks: this one's device, joining them, asking which one this is, doing something once for all; and
+checkpoints for this device."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from smp.paths import DataError
 
 
 def device() -> torch.device:
@@ -52,3 +57,15 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     if ranks()[1] > 1:
         dist.all_reduce(tensor)
     return tensor
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """What `torch.save` wrote of a training, on this process's device; nothing but weights and plain values is loaded.
+
+    Raises DataError where it is not whole, or not ours.
+    """
+    try:
+        return torch.load(file, map_location=device(), weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{file}: no checkpoint of this project ({reason}); delete it to train again") from error
