@@ -30,6 +30,12 @@ class Config:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 
 
+SMALL = {
+    "learner": LightGBM(objective="huber", rounds=150, learning_rate=0.1, num_leaves=8, feature_fraction=0.2),
+    "seeds": (0, 1),
+}
+
+
 def make(run: Run) -> dict:
     started, config, posts = time.perf_counter(), run.config, load_posts("image")
     folds, y = load_folds("image", posts, run.scheme), posts["label"].to_numpy()
@@ -68,6 +74,6 @@ def make(run: Run) -> dict:
 
 if __name__ == "__main__":
     with one_line_errors():
-        run = parse_run(__file__, Config, "image", {"seeds": (0, 1)})
+        run = parse_run(__file__, Config, "image", SMALL)
         if open_folder(run, shared=True):
             finish(run, make(run))

@@ -37,6 +37,12 @@ class Config:
     window: float = 0.5  # share of the training posts, the latest, that are learnt from
 
 
+SMALL = {
+    "learner": LightGBM(objective="huber", rounds=300, learning_rate=0.08, extra_trees=True, feature_fraction=0.4),
+    "seeds": (0, 1),
+}
+
+
 def make(run: Run) -> dict:
     started, config, posts = time.perf_counter(), run.config, load_posts("image")
     y, block, when = posts["label"].to_numpy(), label_blocks(posts), seconds(posts["time"])
@@ -99,6 +105,6 @@ def compare(scores: pd.DataFrame) -> pd.DataFrame:
 
 if __name__ == "__main__":
     with one_line_errors():
-        run = parse_run(__file__, Config, "image", {"seeds": (0, 1)})
+        run = parse_run(__file__, Config, "image", SMALL)
         if open_folder(run):
             finish(run, make(run))

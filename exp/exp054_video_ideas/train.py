@@ -186,6 +186,6 @@ def make(run: Run) -> dict:
 
 if __name__ == "__main__":
     with one_line_errors():
-        run = parse_run(__file__, Config, "video", {"seeds": (0, 1)})
+        run = parse_run(__file__, Config, "video", {"seeds": (0,)})
         if open_folder(run):
             finish(run, make(run))
