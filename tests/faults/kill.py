@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 # Rewritten by every run: stamps, tables, logs; or not whole yet.
@@ -91,10 +91,21 @@ def run_killed(command: list[str], folder: Path, posts: int, reach: float, rng: 
             before = after
 
 
-def content(path: Path) -> bytes | pa.Table:
+def content(path: Path) -> object:
+    """What must be equal: a file's bytes; of a checkpoint the values, as pickle tells who shared a string; a table."""
+    if path.suffix == ".pt":
+        return plain(torch.load(path, weights_only=True))
     if KEYED.search(str(path)):
         return pq.read_table(path).replace_schema_metadata()
     return path.read_bytes()
+
+
+def plain(state: object) -> object:
+    if isinstance(state, dict):
+        return {key: plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [plain(value) for value in state]
+    return (state.dtype, state.shape, state.numpy().tobytes()) if isinstance(state, torch.Tensor) else state
 
 
 def compare(whole: Path, killed: Path) -> list[str]:

@@ -16,8 +16,7 @@ from tqdm import tqdm
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import ClipFT, losses
 from smp.clip_ft.towers import Towers, autocast
-from smp.data.store import replacing
-from smp.encoders.parallel import device, load_checkpoint, ranks, sum_over_ranks
+from smp.encoders.parallel import device, load_checkpoint, ranks, save_checkpoint, sum_over_ranks
 from smp.paths import DataError
 
 
@@ -140,8 +139,7 @@ def _save(
         "config": _card(step, config), "epochs": epochs, "history": history, "learned": step.learned(),
         "optimizer": optimizer.state_dict(), "scaler": scaler.state_dict(),
     }  # fmt: skip
-    with replacing(file) as aside:
-        torch.save(state, aside)
+    save_checkpoint(file, state)
 
 
 def _resume(

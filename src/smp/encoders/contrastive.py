@@ -20,7 +20,7 @@ from tqdm import tqdm
 from smp.data.pictures import load_rgb
 from smp.data.store import replacing
 from smp.encoders.clip import WEIGHTS, TextTower
-from smp.encoders.parallel import device, load_checkpoint
+from smp.encoders.parallel import device, load_checkpoint, save_checkpoint
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
@@ -109,8 +109,7 @@ def pretrain(
         history.append(total / max(steps, 1))
         if (epoch + 1) % math.ceil(epochs / 10) == 0:
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            with replacing(file) as aside:
-                torch.save(state | {"rng": json.dumps(rng.bit_generator.state), "history": history}, aside)
+            save_checkpoint(file, state | {"rng": json.dumps(rng.bit_generator.state), "history": history})
     _save(net, config, folder)
     file.unlink(missing_ok=True)
     return history

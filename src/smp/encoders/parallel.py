@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from smp.data.store import replacing
 from smp.paths import DataError
 
 
@@ -69,3 +70,9 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     except (UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(f"{file}: no checkpoint of this project ({reason}); delete it to train again") from error
+
+
+def save_checkpoint(file: Path, state: dict[str, Any]) -> None:
+    """For `load_checkpoint`: written aside, then renamed; two equal trainings write the same bytes."""
+    with replacing(file) as aside, aside.open("wb") as opened:  # given a name, torch would write it into the file
+        torch.save(state, opened)
