@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from smp.bench import full
-from smp.paths import DataError
+from smp.paths import ROOT, DataError
+from smp.report.readme import block
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess:
@@ -33,6 +34,7 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
     assert abs(stages["seconds, 2,000 posts"].sum() - table.loc["all", "seconds, 2,000 posts"]) < 0.1
 
     monkeypatch.setattr(full, "ROOT", tmp_path)
+    monkeypatch.setattr(full, "FIGURES", tmp_path / "figures")
     (tmp_path / "README.md").write_text("a\n<!-- bench: generated -->\nold\n<!-- /bench -->\nb\n")
     with pytest.raises(DataError, match=r"run python -m smp\.bench representations"):
         full.readme()
@@ -49,3 +51,11 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
     ]  # fmt: skip
     assert len([line for line in lines if line[0:1] == "|"]) == len(table) + 2 + 3 + 4
     assert lines[-1] == "b" and "old" not in lines
+
+
+def test_the_readmes_tables_are_those_measured_and_the_peak_is_below_16_gb():
+    text = (ROOT / "README.md").read_text()
+    assert block("bench").search(text)[2] == full.tables() + "\n", "run python -m smp.bench readme"
+    table = pd.read_csv(full.FIGURES / "bench_full.csv")
+    assert list(table.columns[1:3]) == ["seconds, 48,600 posts", "seconds, 486,000 posts"]
+    assert table["peak GB, 486,000 posts"].max() < 16

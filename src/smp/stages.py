@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import runpy
 import sys
 import time
@@ -134,6 +135,8 @@ def main(
             small to gain by a second core, else one.
     """
     stages = with_parents([s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")])
+    if jobs < 0:
+        raise DataError(f"--jobs {jobs}: stages at work at once; use 1 or more")
     tracks = [t for t in paths.TRACKS if any(s.track == t for s in stages)]
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
@@ -141,6 +144,7 @@ def main(
     if list_:
         show(stages)
         return
+    started = time.perf_counter()
     for root in sorted({paths.output(t) for t in tracks}):
         hold(root / ".locks" / "run_all", "wait for that run, or point SMP_OUTPUT and SMP_SUBMISSIONS at other folders")
     for track in tracks:
@@ -156,6 +160,8 @@ def main(
         Job("report", report).end()
     for file in files:
         print(f"\nScores ({file}):\n{pd.read_csv(file).to_string(index=False)}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"\n{len(stages)} stages in {time.perf_counter() - started:.0f} s, none above {peak:.1f} GB of memory")
 
 
 def with_parents(stages: Sequence[Stage]) -> list[Stage]:

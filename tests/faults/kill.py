@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
@@ -27,9 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
 VOLATILE = re.compile(
     r"(^|/)(run\.json|scores\.csv|log\.txt|studies/.*|report/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
 )
-PART = re.compile(r"(fold\d+|month[\d-]+|holdout|full)\.parquet$")  # what counts before an experiment is complete
-TIMED = re.compile(r"(^|/)(metrics|config)\.json$")  # hold seconds, and times of input files
-KEYED = re.compile(r"(^|/)(posts|features)/.*\.parquet$")  # the same table under a note that holds times of input files
+# What counts before an experiment is complete.
+PART = re.compile(r"(^|/)((fold\d+|month[\d-]+|block\d+|holdout|full)|cells/[^/]+)\.parquet$")
+TIMED = re.compile(r"(^|/)((metrics|config)\.json|selection\.png)$")  # show seconds, or times of input files
+KEYED = re.compile(r"(^|/)(posts|features|cells)/.*\.parquet$")  # the same table under a note that holds such
+COST = re.compile(r"seconds|_mb$")  # columns of a csv file that are measured anew
 
 
 def finished(folder: Path) -> dict[str, tuple[int, int]]:
@@ -39,7 +42,8 @@ def finished(folder: Path) -> dict[str, tuple[int, int]]:
         for name in names:
             path = Path(parent, name)
             relative = str(path.relative_to(folder))
-            if not VOLATILE.search(relative) and (PART.match(name) or not is_open(path, folder)):
+            whole = path.suffix != ".npy" or path.with_name(f"{path.stem}.ids.parquet").exists()  # the ids come last
+            if whole and not VOLATILE.search(relative) and (PART.search(relative) or not is_open(path, folder)):
                 stat = path.stat()
                 found[relative] = stat.st_ino, stat.st_mtime_ns
     return found
@@ -92,11 +96,15 @@ def run_killed(command: list[str], folder: Path, posts: int, reach: float, rng: 
 
 
 def content(path: Path) -> object:
-    """What must be equal: a file's bytes; of a checkpoint the values, as pickle tells who shared a string; a table."""
+    """What must be equal: a file's bytes; of a checkpoint the values, as pickle tells who shared a string; of a table
+    what was not measured while it was made."""
     if path.suffix == ".pt":
         return plain(torch.load(path, weights_only=True))
     if KEYED.search(str(path)):
         return pq.read_table(path).replace_schema_metadata()
+    if path.suffix == ".csv":
+        table = pd.read_csv(path)
+        return table[[c for c in table if not COST.search(c)]].to_csv()
     return path.read_bytes()
 
 

@@ -17,6 +17,7 @@ from smp.learners import CatBoost, Learner, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.paths import ROOT, DataError
 from smp.present import markdown
+from smp.report.readme import FOLDER as FIGURES
 from smp.report.readme import replace_block
 from smp.runner import Experiment, run_cv
 from smp.stacking import Fusion, run_fusion
@@ -125,17 +126,26 @@ def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS) ->
 
 
 def readme() -> None:
-    """Rewrite the README's tables of time and memory from what `full` and `representations` measured."""
-    blocks = []
-    for command, name, title, columns in TABLES:
+    """Rewrite the README's tables of time and memory from what `full` and `representations` measured, kept in
+    exp/figures."""
+    for command, name, *_ in TABLES:
         path = paths.output("image") / "bench" / f"{name}.csv"
         if not path.exists():
             raise DataError(f"{path}: nothing measured yet; run python -m smp.bench {command}")
-        table = pd.read_csv(path)
+        with replacing(FIGURES / f"bench_{name}.csv") as aside:
+            aside.write_bytes(path.read_bytes())
+    replace_block(ROOT / "README.md", "bench", tables())
+
+
+def tables() -> str:
+    """What the README's block must say, from the measurements in exp/figures."""
+    blocks = []
+    for _, name, title, columns in TABLES:
+        table = pd.read_csv(FIGURES / f"bench_{name}.csv")
         table = table.rename(columns=columns)[list(columns.values())] if columns else table
         digits = table.map(lambda v: round(v, 1 if v > 10 else 2) if isinstance(v, float) else v)
         blocks.append(title + markdown(digits))
-    replace_block(ROOT / "README.md", "bench", "\n\n".join(blocks))
+    return "\n\n".join(blocks)
 
 
 def stages(n: int, width: int, components: int) -> list[tuple[str, Callable, ...]]:

@@ -269,6 +269,8 @@ STUDY_TABLES = {
     "image": {
         "exp034_families": ("families.csv", "Feature families, added one after the other"),
         "exp035_representations": ("representations.csv", "Representations, the same learner on each"),
+        "exp030_sample_selection": ("selection.csv", "Learning from a share of the posts"),
+        "exp031_oversampling": ("oversampling.csv", "Labels over 12 learnt more often"),
         "exp036_drift": ("drift.csv", "Means against the drift in time"),
         "exp040_hyperfusion": ("steps.csv", "HyperFusion, step by step"),
         "exp032_alignment": ("lookalikes.csv", "Pairs of one user's posts: how far their labels lie apart"),
