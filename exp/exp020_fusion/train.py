@@ -1,4 +1,7 @@
-"""Second level of the image track. Parents: exp010-exp014, exp016. Asks: what do different models reach together?"""
+"""Second level of the image track. Parents: exp010-exp016. Asks: what do different models reach together?
+
+exp040_hyperfusion is not among them: beside exp015_clip_ft it adds nothing on later posts.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +11,8 @@ from smp.stacking import Fusion, run_fusion
 @dataclass(frozen=True)
 class Config(Fusion):
     parents: tuple[str, ...] = (
-        *("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear"),
+        *("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text"),
+        *("exp015_clip_ft", "exp016_linear"),
     )
 
 

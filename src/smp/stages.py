@@ -64,8 +64,8 @@ STAGES = (
     Stage("exp004_vit_bert", "image", (), CLIPS, "representations"),
     Stage("exp005_resnet_bert", "image", (), CLIPS, "representations"),
     *(Stage(name, "image") for name in LEVEL1),
-    Stage("exp015_clip_ft", "image", ("exp001_clip_ft",), group="representations"),
-    Stage("exp020_fusion", "image", LEVEL1),
+    Stage("exp015_clip_ft", "image", ("exp001_clip_ft",)),
+    Stage("exp020_fusion", "image", (*LEVEL1, "exp015_clip_ft")),
     Stage(
         "exp021_ablation",
         "image",
