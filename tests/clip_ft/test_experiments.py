@@ -9,6 +9,7 @@ import pytest
 
 from smp import features, paths
 from smp.data import demo, load_posts, train_mask
+from smp.data.pictures import load_rgb
 from smp.data.store import read_table
 from smp.paths import ROOT
 
@@ -48,13 +49,29 @@ def test_from_pictures_to_clip_ft_features(run):
     run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")
     brief = ("--learner.rounds", "20", "--seeds", "0", "1")
     assert run("exp015_clip_ft", *brief)["holdout"]["rows"] > 20
-    study = run("exp035_representations", *brief, "--resamples", "20")["representations"]
+    metrics = run("exp035_representations", *brief, "--resamples", "20")
+    study, answers = metrics["representations"], metrics["answers"]
+    assert [a["claim"] for a in answers] == [
+        "frozen CLIP beats no pixels (SRC and MAE)", "CLIP_FT beats frozen CLIP (SRC and MAE)"
+    ]  # fmt: skip
+    assert f"{study['CLIP_FT']['mae - frozen CLIP']:+.4f}" in answers[1]["numbers"]
     assert study["frozen CLIP"]["columns"] == study["CNN + BERT"]["columns"] == study["no pixels"]["columns"] + 128
     assert study["no pixels"]["src - no pixels"] == 0 and study["CLIP_FT"]["mae - frozen CLIP, se"] > 0
     assert (paths.output("image") / "exp035_representations" / "representations.png").exists()
     written = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
     run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")  # finished: nothing is done again
     assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == written
+    run("exp006_clip_title_tags", "--loading.workers", "0")
+    run("exp002_clip", "--loading.workers", "0", "--description", "title", "--force")
+    (folder / "metrics.json").unlink()  # nor may a broken-off run go on from models of the old features
+    refused = pytest.raises(SystemExit, match="made with other parents; keep both with --variant NAME or start again")
+    with refused:
+        run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")
+    with refused:
+        run("exp006_clip_title_tags", "--loading.workers", "0")
+    run("exp000_small_clip", "--clip.pairs-seen", "600", "--clip.batch-size", "48", "--workers", "0", "--force")
+    with refused:
+        run("exp002_clip", "--loading.workers", "0", "--description", "title")
 
 
 def test_a_missing_parent_is_named(run, capfd):
@@ -64,7 +81,11 @@ def test_a_missing_parent_is_named(run, capfd):
 
 
 def test_the_baselines_run_with_what_packages_carry(run):
-    assert "RANDOM" in run("exp003_blip", "--loading.workers", "0")["blip_image"]["source"]
+    pictures = [paths.data("image") / path for path in load_posts("image")["image_path"]]
+    broken = sum(load_rgb(str(path)) is None for path in pictures)
+    blip = run("exp003_blip", "--loading.workers", "0")
+    assert "RANDOM" in blip["blip_image"]["source"] and blip["blip_image"]["unreadable"] == broken > 0
+    assert "unreadable" not in blip["blip_text"]
     assert "RANDOM" in run("exp004_vit_bert", "--loading.workers", "0")["vit_image"]["source"]
     made = run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")
     assert "minilm" in made["bert_text"]["source"] and 0.3 < made["resnet_image"]["pca_variance"] <= 1
