@@ -85,7 +85,8 @@ def test_table_1_has_every_cell_beside_the_printed_one(run, represented):
 
 def test_gains_within_the_seed_noise_are_told_apart():
     counted, keys = load("exp021_ablation")["_counted"], list("abcd")
-    at = pd.DataFrame({"holdout_src": [0.5, 0.52, 0.508, 0.4], "holdout_src_sd": [0.003, 0.004, 0.004, 0.0]}, index=keys)
+    columns = {"holdout_src": [0.5, 0.52, 0.508, 0.4], "holdout_src_sd": [0.003, 0.004, 0.004, 0.0]}
+    at = pd.DataFrame(columns, index=keys)
     said = [counted("claim", at, pairs) for pairs in ([("b", "a")], [("b", "a"), ("c", "a")], [("d", "a"), ("b", "a")])]
     assert [a["answer"] for a in said] == ["yes", "mostly", "no"]
     assert said[1]["numbers"] == "2 of 2, 1 beyond seed noise, mean +0.0140 on the holdout"

@@ -1,16 +1,20 @@
 """The representation's experiments end to end on generated posts with pictures: the real entry points, briefly."""
 
 import json
+import os
 import runpy
+import socket
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from smp import features, paths
 from smp.data import demo, load_posts, train_mask
 from smp.data.pictures import load_rgb
-from smp.data.store import read_table
+from smp.data.store import read_embeddings, read_table
 from smp.paths import ROOT
 
 
@@ -72,6 +76,45 @@ def test_from_pictures_to_clip_ft_features(run):
     run("exp000_small_clip", "--clip.pairs-seen", "600", "--clip.batch-size", "48", "--workers", "0", "--force")
     with refused:
         run("exp002_clip", "--loading.workers", "0", "--description", "title")
+
+
+def test_two_machines_store_the_embeddings_of_one_process(run, tiny, tmp_path, monkeypatch):
+    """The real scripts under two of torchrun's agents that meet over TCP, as two machines on one file system would."""
+    card = {"embed_dim": tiny.DIM, "vision_cfg": tiny.VISION, "text_cfg": tiny.TEXT}
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps({"model_cfg": card, "preprocess_cfg": {}}))
+    save_file(tiny.tiny_clip().state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
+    steps = (
+        ("exp002_clip", "--model", f"local-dir:{tmp_path / 'clip'}", "--pca", "8",
+         "--loading.workers", "0", "--loading.shard-size", "64"),
+        ("exp001_clip_ft", "--train.epochs", "1", "--pca", "0", "--loading.shard-size", "64"),
+    )  # fmt: skip
+    for name, *arguments in steps:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1",
+                  "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--rdzv-id", name]  # fmt: skip
+        command = [*launch, str(ROOT / "exp" / name / "train.py"), *arguments]
+        env = os.environ | {"SMP_OUTPUT": str(tmp_path / "two")}
+        agents = [
+            subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(2)
+        ]
+        run(name, *arguments)
+        for agent in agents:
+            said, _ = agent.communicate(timeout=120)
+            assert agent.returncode == 0, said
+    names = ("clip_image", "clip_text", "clip_tokens", "clip_ft", "clip_ft_probabilities")
+    stored = [[read_embeddings(paths.features("image"), name) for name in names]]
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "two"))
+    stored.append([read_embeddings(paths.features("image"), name) for name in names])
+    for name, (ids, one), (other_ids, two) in zip(names, *stored):
+        assert ids.equals(other_ids)
+        # a step of float16 is at most 2^-10 of a value; what Adam learns moves with the order gradients are summed in
+        np.testing.assert_allclose(
+            np.float32(two), np.float32(one), rtol=2**-10, atol=1e-3 if "_ft" in name else 1e-6, err_msg=name
+        )
 
 
 def test_a_missing_parent_is_named(run, capfd):

@@ -155,7 +155,7 @@ def test_two_ranks_give_the_losses_of_one_process(tiny, tmp_path):
         assert process.returncode == 0, said
     one, two = (torch.load(tmp_path / f"{name}.out", weights_only=True) for name in ("one", "two"))
     torch.testing.assert_close(two["history"], one["history"], rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(two["features"], one["features"], rtol=1e-2, atol=2e-3)  # float16
+    torch.testing.assert_close(two["features"], one["features"], rtol=2**-9, atol=2e-4)  # float16
     assert two["steps"] == one["steps"] == 16
 
 
