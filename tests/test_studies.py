@@ -52,7 +52,8 @@ def represented(demo_run):
     losses = pd.DataFrame({"loss": rng.random(len(folds))}, folds.index)
     write_table(demo_run / "exp001_clip_ft" / "losses.parquet", losses)
     for name in set(features.MADE_BY.values()):
-        write_json(demo_run / name / "metrics.json", {"track": "image"})
+        made = {f: {"source": f"{f} net{' RANDOM' * (f in ('vit_image', 'blip_image'))}"} for f in features.MADE_BY}
+        write_json(demo_run / name / "metrics.json", {"track": "image", **made})
     return posts
 
 
@@ -65,6 +66,10 @@ def test_table_1_has_every_cell_beside_the_printed_one(run, represented):
     told, noise = (at.loc[(False, name, "LightGBM"), "holdout_src"] for name in ("CLIP_FT", "CLIP"))
     assert told > noise + 0.2
     assert {a["answer"] for a in metrics["answers"]} <= {"yes", "no", "mostly", "in part"}
+    assert metrics["sources"]["ViT+BERT"] == "vit_image net RANDOM and bert_text net"
+    assert "CLIP_FT: trained here on CLIP: clip_image net and" in (folder / "table1.md").read_text().splitlines()[-1]
+    order = metrics["answers"][-1]["numbers"]
+    assert "of 8 rows without ViT+BERT, BLIP, which are RANDOM" in order
     assert (folder / "table1.md").read_text().count("\n| statistics") == 24
     cells = {p: p.stat().st_mtime_ns for p in (folder / "cells").glob("*.parquet")}
     assert len(cells) == 24
@@ -76,6 +81,34 @@ def test_table_1_has_every_cell_beside_the_printed_one(run, represented):
     run("exp021_ablation", *FAST)
     pd.testing.assert_frame_equal(pd.read_parquet(gone), before)
     assert all(p.stat().st_mtime_ns == t for p, t in cells.items() if p != gone)
+
+
+def test_gains_within_the_seed_noise_are_told_apart():
+    counted, keys = load("exp021_ablation")["_counted"], list("abcd")
+    columns = {"holdout_src": [0.5, 0.52, 0.508, 0.4], "holdout_src_sd": [0.003, 0.004, 0.004, 0.0]}
+    at = pd.DataFrame(columns, index=keys)
+    said = [counted("claim", at, pairs) for pairs in ([("b", "a")], [("b", "a"), ("c", "a")], [("d", "a"), ("b", "a")])]
+    assert [a["answer"] for a in said] == ["yes", "mostly", "no"]
+    assert said[1]["numbers"] == "2 of 2, 1 beyond seed noise, mean +0.0140 on the holdout"
+
+
+def test_a_representation_beats_another_only_beyond_seeds_and_posts():
+    answer, steps = load("exp035_representations")["answer"], {}
+    for name, other, values in (
+        ("frozen CLIP", "no pixels", (0.02, 0.001, 0.009, -0.02, 0.009, 0.001)),
+        ("CLIP_FT", "frozen CLIP", (0.02, 0.001, 0.011, 0.03, 0.001, 0.001)),
+    ):
+        names = [f"{metric} - {other}{error}" for metric in ("src", "mae") for error in ("", ", sd", ", se")]
+        steps[name] = dict(zip(names, values))
+    table = pd.DataFrame(steps).T
+    assert [a["answer"] for a in answer(table, 5, 1257)] == ["yes", "no"]
+    table.loc["CLIP_FT", "mae - frozen CLIP"] *= -1
+    assert answer(table, 5, 1257)[1] == {
+        "claim": "CLIP_FT beats frozen CLIP (SRC and MAE)",
+        "answer": "in part",
+        "numbers": "SRC +0.0200 (sd 0.0010, se 0.0110), MAE -0.0300 (sd 0.0010, se 0.0010) on the holdout; sd over 5 "
+        "seeds, se over 1,257 posts",
+    }
 
 
 @pytest.mark.skipif(not SOURCE.is_dir(), reason="the paper's text is not beside the checkout")
@@ -97,6 +130,7 @@ def test_the_selection_curve_answers_the_papers_claim(run, represented):
     (claim,) = (a for a in metrics["answers"] if "keep SRC" in a["claim"] and "(catboost)" in a["claim"])
     kept = min(row["cv_src_of_full"], row["holdout_src_of_full"]) > 0.99 and row["fit_seconds_of_full"] < 1
     assert claim["answer"] == ("yes" if kept else "no") and "77%" in claim["claim"]
+    assert ", memory " in claim["numbers"] and "nan" not in claim["numbers"]
     assert (folder / "selection.png").read_bytes()[:4] == b"\x89PNG"
 
 

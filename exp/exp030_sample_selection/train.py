@@ -90,8 +90,8 @@ def make(run: Run) -> dict:
 
 
 def relate(table: pd.DataFrame) -> pd.DataFrame:
-    """Adds every row's SRC and fit time relative to the same learner's on the full set: 1 is as much, 0.99 1 % less."""
-    for column in ("cv_src", "holdout_src", "fit_seconds"):
+    """Adds every row's SRC, fit time and memory relative to the same learner's on the full set: 0.99 is 1 % less."""
+    for column in ("cv_src", "holdout_src", "fit_seconds", "fit_mb"):
         full = table["learner"].map(table[table["method"] == "full"].set_index("learner")[column])
         table[f"{column}_of_full"] = 1 + (table[column] - full) / full.abs()
     return table
@@ -105,6 +105,7 @@ def answer(table: pd.DataFrame) -> list[dict]:
         if not {"loss", "chance"} <= set(at.index):
             continue
         loss, chance = at.loc["loss"], at.loc["chance"]
+        memory = loss["fit_mb_of_full"] - 1
         holds = min(loss["cv_src_of_full"], loss["holdout_src_of_full"]) > 1 - PAPER_LOSS
         holds &= loss["fit_seconds_of_full"] < 1
         answers.append(
@@ -113,7 +114,8 @@ def answer(table: pd.DataFrame) -> list[dict]:
                 f"{PAPER_LOSS:.0%} for less work ({learner})",
                 "answer": "yes" if holds else "no",
                 "numbers": f"SRC {loss['cv_src_of_full'] - 1:+.1%} cv, {loss['holdout_src_of_full'] - 1:+.1%} holdout; "
-                f"fit time {loss['fit_seconds_of_full'] - 1:+.0%}",
+                f"fit time {loss['fit_seconds_of_full'] - 1:+.0%}, "
+                + (f"memory {memory:+.0%}" if np.isfinite(memory) else "memory not measured"),
             }
         )
         difference, noise = (

@@ -3,7 +3,8 @@ exp005_resnet_bert. Asks: does training to tell the subcategories make CLIP's fe
 
 The tabular model alone, and with the components of each representation in equal number, learnt from the earlier blocks
 and judged on the holdout, the same seeds for every row. Writes representations.csv; accuracy.csv, how often each branch
-of CLIP_FT names the subcategory of posts it did not see, before and after training; and representations.png.
+of CLIP_FT names the subcategory of posts it did not see, before and after training; representations.png; and answers
+in metrics.json.
 """
 
 import json
@@ -22,6 +23,7 @@ from smp.metrics import mae, src
 from smp.oof import cross_fit, finished, parts_of
 from smp.present import COLORS, PALE, save, subplots
 from smp.runner import Run, part_matrix, run_features
+from smp.study import say
 
 REPRESENTATIONS = {
     "no pixels": (),
@@ -30,6 +32,7 @@ REPRESENTATIONS = {
     "CNN + BERT": ("resnet_image_pca", "bert_text_pca"),
 }
 METRICS = {"src": src, "mae": mae}
+BETTER = {"src": 1, "mae": -1}  # sign of a step that is an improvement
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,27 @@ def make(run: Run) -> dict:
             frame.to_csv(aside, index_label="training" if name == "accuracy" else "representation")
         print(frame.to_string())
     draw(table, accuracy.T, run.folder / "representations.png")
-    return {"holdout_rows": len(last.query), "representations": table.T.to_dict()}
+    say(answers := answer(table, len(config.seeds), len(last.query)))
+    return {"holdout_rows": len(last.query), "representations": table.T.to_dict(), "answers": answers}
+
+
+def answer(table: pd.DataFrame, seeds: int, rows: int) -> list[dict]:
+    """Whether a representation beats another, by more than twice the noise of the seeds and of the posts."""
+    answers = []
+    for name, other in (("frozen CLIP", "no pixels"), ("CLIP_FT", "frozen CLIP")):
+        clear, numbers = 0, []
+        for metric, sign in BETTER.items():
+            step, sd, se = (table.loc[name, f"{metric} - {other}{error}"] for error in ("", ", sd", ", se"))
+            clear += sign * step > 2 * max(sd, se)
+            numbers.append(f"{metric.upper()} {step:+.4f} (sd {sd:.4f}, se {se:.4f})")
+        answers.append(
+            {
+                "claim": f"{name} beats {other} (SRC and MAE)",
+                "answer": ("no", "in part", "yes")[clear],
+                "numbers": f"{', '.join(numbers)} on the holdout; sd over {seeds} seeds, se over {rows:,} posts",
+            }
+        )
+    return answers
 
 
 def compare(made: dict[str, tuple[int, np.ndarray]], y: np.ndarray, resamples: int) -> pd.DataFrame:

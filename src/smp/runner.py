@@ -21,7 +21,7 @@ import tyro
 from smp import features, paths
 from smp.data import ceiling, fingerprint, load_posts, source_hash
 from smp.data.locks import acquire, locked, release
-from smp.data.store import replacing
+from smp.data.store import read_note, replacing
 from smp.folds import MONTHS, N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
 from smp.learners.medians import local_median
@@ -230,7 +230,7 @@ def parse_run(script: str, config_class: type, track: Track, small: dict | None 
             "config": json.loads(json.dumps(asdict(config))),
             "track": track, "scheme": scheme, "profile": profile, "data": data_name(track),
             "features": {f: features.key(track, f) for f in used},
-            "parents": {p: source_hash(file) for p, file in _parents(track, config).items()},
+            "parents": _parents(track, config),
             "tune": tune,
         }  # fmt: skip
         return Run(f"{name}@{suffix}" if suffix else name, track, config, settings, scheme, force, tune)
@@ -238,11 +238,22 @@ def parse_run(script: str, config_class: type, track: Track, small: dict | None 
     return tyro.cli(options)
 
 
-def _parents(track: Track, config: Any) -> dict[str, Path]:
-    """Experiments the config reads -> the file of each that is read."""
+def _parents(track: Track, config: Any) -> dict[str, str]:
+    """Experiments the config reads -> a hash of what is read of each. Raises DataError where one is not finished."""
     files = {p: finished(track, p) / "oof.parquet" for p in getattr(config, "parents", ())}
     keep = getattr(config, "keep", None)
-    return files | ({keep.losses: keep.file(track)} if keep and keep.share < 1 else {})
+    files |= {keep.losses: keep.file(track)} if keep and keep.share < 1 else {}
+    model = getattr(config, "model", None)
+    if isinstance(model, str) and model.startswith("local-dir:"):  # as load_clip reads it
+        name = model.removeprefix("local-dir:")
+        if (file := paths.output(track) / name / "open_clip_model.safetensors").exists():
+            files[name] = file
+    hashes = {p: source_hash(file) for p, file in files.items()}
+    if parent := getattr(config, "parent", None):  # its embeddings are large; their keys name weights, data and code
+        prefix = json.loads((finished(track, parent) / "config.json").read_text())["config"]["prefix"]
+        stored = [paths.features(track) / f"{prefix}_{kind}.ids.parquet" for kind in ("image", "text")]
+        hashes[parent] = "-".join(read_note(file).get("key", "") for file in stored)
+    return hashes
 
 
 def open_folder(run: Run, shared: bool = False) -> bool:

@@ -1,15 +1,20 @@
 """The representation's experiments end to end on generated posts with pictures: the real entry points, briefly."""
 
 import json
+import os
 import runpy
+import socket
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from smp import features, paths
 from smp.data import demo, load_posts, train_mask
-from smp.data.store import read_table
+from smp.data.pictures import load_rgb
+from smp.data.store import read_embeddings, read_table
 from smp.paths import ROOT
 
 
@@ -48,13 +53,68 @@ def test_from_pictures_to_clip_ft_features(run):
     run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")
     brief = ("--learner.rounds", "20", "--seeds", "0", "1")
     assert run("exp015_clip_ft", *brief)["holdout"]["rows"] > 20
-    study = run("exp035_representations", *brief, "--resamples", "20")["representations"]
+    metrics = run("exp035_representations", *brief, "--resamples", "20")
+    study, answers = metrics["representations"], metrics["answers"]
+    assert [a["claim"] for a in answers] == [
+        "frozen CLIP beats no pixels (SRC and MAE)", "CLIP_FT beats frozen CLIP (SRC and MAE)"
+    ]  # fmt: skip
+    assert f"{study['CLIP_FT']['mae - frozen CLIP']:+.4f}" in answers[1]["numbers"]
     assert study["frozen CLIP"]["columns"] == study["CNN + BERT"]["columns"] == study["no pixels"]["columns"] + 128
     assert study["no pixels"]["src - no pixels"] == 0 and study["CLIP_FT"]["mae - frozen CLIP, se"] > 0
     assert (paths.output("image") / "exp035_representations" / "representations.png").exists()
     written = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
     run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")  # finished: nothing is done again
     assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == written
+    run("exp006_clip_title_tags", "--loading.workers", "0")
+    run("exp002_clip", "--loading.workers", "0", "--description", "title", "--force")
+    (folder / "metrics.json").unlink()  # nor may a broken-off run go on from models of the old features
+    refused = pytest.raises(SystemExit, match="made with other parents; keep both with --variant NAME or start again")
+    with refused:
+        run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")
+    with refused:
+        run("exp006_clip_title_tags", "--loading.workers", "0")
+    run("exp000_small_clip", "--clip.pairs-seen", "600", "--clip.batch-size", "48", "--workers", "0", "--force")
+    with refused:
+        run("exp002_clip", "--loading.workers", "0", "--description", "title")
+
+
+def test_two_machines_store_the_embeddings_of_one_process(run, tiny, tmp_path, monkeypatch):
+    """The real scripts under two of torchrun's agents that meet over TCP, as two machines on one file system would."""
+    card = {"embed_dim": tiny.DIM, "vision_cfg": tiny.VISION, "text_cfg": tiny.TEXT}
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps({"model_cfg": card, "preprocess_cfg": {}}))
+    save_file(tiny.tiny_clip().state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
+    steps = (
+        ("exp002_clip", "--model", f"local-dir:{tmp_path / 'clip'}", "--pca", "8",
+         "--loading.workers", "0", "--loading.shard-size", "64"),
+        ("exp001_clip_ft", "--train.epochs", "1", "--pca", "0", "--loading.shard-size", "64"),
+    )  # fmt: skip
+    for name, *arguments in steps:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1",
+                  "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--rdzv-id", name]  # fmt: skip
+        command = [*launch, str(ROOT / "exp" / name / "train.py"), *arguments]
+        env = os.environ | {"SMP_OUTPUT": str(tmp_path / "two")}
+        agents = [
+            subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(2)
+        ]
+        run(name, *arguments)
+        for agent in agents:
+            said, _ = agent.communicate(timeout=120)
+            assert agent.returncode == 0, said
+    names = ("clip_image", "clip_text", "clip_tokens", "clip_ft", "clip_ft_probabilities")
+    stored = [[read_embeddings(paths.features("image"), name) for name in names]]
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "two"))
+    stored.append([read_embeddings(paths.features("image"), name) for name in names])
+    for name, (ids, one), (other_ids, two) in zip(names, *stored):
+        assert ids.equals(other_ids)
+        # a step of float16 is at most 2^-10 of a value; what Adam learns moves with the order gradients are summed in
+        np.testing.assert_allclose(
+            np.float32(two), np.float32(one), rtol=2**-10, atol=1e-3 if "_ft" in name else 1e-6, err_msg=name
+        )
 
 
 def test_a_missing_parent_is_named(run, capfd):
@@ -64,7 +124,11 @@ def test_a_missing_parent_is_named(run, capfd):
 
 
 def test_the_baselines_run_with_what_packages_carry(run):
-    assert "RANDOM" in run("exp003_blip", "--loading.workers", "0")["blip_image"]["source"]
+    pictures = [paths.data("image") / path for path in load_posts("image")["image_path"]]
+    broken = sum(load_rgb(str(path)) is None for path in pictures)
+    blip = run("exp003_blip", "--loading.workers", "0")
+    assert "RANDOM" in blip["blip_image"]["source"] and blip["blip_image"]["unreadable"] == broken > 0
+    assert "unreadable" not in blip["blip_text"]
     assert "RANDOM" in run("exp004_vit_bert", "--loading.workers", "0")["vit_image"]["source"]
     made = run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")
     assert "minilm" in made["bert_text"]["source"] and 0.3 < made["resnet_image"]["pca_variance"] <= 1

@@ -1,6 +1,7 @@
 """Every kind of encoder against a direct call of its network, on pictures of which some are broken."""
 
 import json
+import shutil
 
 import numpy as np
 import open_clip
@@ -15,7 +16,7 @@ from smp.data.store import read_embeddings
 from smp.encoders import Loading, contrastive, descriptions, encode_posts
 from smp.encoders.clip import Clip, image_encoder, load_clip, text_encoder
 from smp.encoders.contrastive import SmallClip, pretrain
-from smp.encoders.hf import blip, transformers_text
+from smp.encoders.hf import blip, packaged_minilm, transformers_text
 from smp.encoders.timm_image import timm_encoder
 from smp.paths import DataError
 
@@ -82,6 +83,26 @@ def test_other_weights_or_data_are_encoded_anew_and_the_same_not(clip, pictures,
     assert second != first and made(clip._replace(source="other weights"), "other data") != second
 
 
+def test_another_size_or_file_of_weights_is_another_source(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    sizes = [timm_encoder("tf_efficientnet_lite0", "efficientnet-lite0", size).source for size in (0, 64, 96)]
+    assert len(set(sizes)) == 3 and sizes[0].endswith("224 px)")
+    file, folder = tmp_path / "vit.safetensors", tmp_path / "minilm"
+    save_file(timm_encoder("test_vit", "random").module.state_dict(), file)
+    shutil.copytree(packaged_minilm(), folder)
+    for path, load in (
+        (file, lambda: timm_encoder("test_vit", str(file))),
+        (folder / "model.safetensors", lambda: transformers_text(str(folder))),
+    ):
+        before = load().source
+        assert load().source == before
+        state = load_file(path)
+        state[min(state)] += 1
+        save_file(state, path, {"format": "pt"})
+        assert load().source != before
+
+
 def test_packaged_efficientnet_knows_its_pictures(pictures, tmp_path):
     encoder = timm_encoder("tf_efficientnet_lite0", "efficientnet-lite0", size=64)
     encode_posts(encoder, pictures, IDS, tmp_path, "resnet", "data", LOADING)
@@ -118,6 +139,40 @@ def test_random_routes_say_so_and_are_the_same_every_time(pictures, tmp_path):
         one, two = (read_embeddings(tmp_path / folder, name)[1] for folder in ("one", "two"))
         np.testing.assert_array_equal(one, two)
         assert np.isfinite(one).all() and len(np.unique(one.round(3), axis=0)) > 3
+
+
+def test_blip2_features_lie_in_the_space_of_its_own_retrieval_scores(pictures, tmp_path):
+    """A tiny random checkpoint against the network's own contrastive score: the best query's cosine with the text."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(packaged_minilm(), local_files_only=True)
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32, "intermediate_size": 64}
+    words = {"vocab_size": len(tokenizer), "use_qformer_text_input": True, "encoder_hidden_size": 32}
+    config = transformers.Blip2Config(
+        vision_config={**layers, "image_size": 32, "patch_size": 16, "initializer_range": 0.2},
+        qformer_config={**layers, **words, "initializer_range": 0.2},
+        text_config={"model_type": "opt", "vocab_size": 8, "hidden_size": 32},
+        num_query_tokens=1,  # with one query the mean of the queries is the best one
+        image_text_hidden_size=16,
+    )
+    torch.manual_seed(0)
+    net = transformers.Blip2ForImageTextRetrieval(config).eval()
+    net.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    transformers.BlipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    image, text = blip(str(tmp_path))
+    encode_posts(image, pictures, IDS, tmp_path, "blip", "data", LOADING)
+    encode_posts(text, TEXTS, IDS, tmp_path, "blip", "data", LOADING)
+    seen, said = (read_embeddings(tmp_path, f"blip_{kind}")[1].astype(np.float32) for kind in ("image", "text"))
+    assert np.flatnonzero(~seen.any(1)).tolist() == [1, 2]
+    there = [0, 3, 4, 5, 6]
+    with torch.no_grad():
+        own = net(
+            pixel_values=image.prepare([Image.open(pictures[i]).convert("RGB") for i in there]),
+            **text.prepare(TEXTS), use_image_text_matching_head=False,
+        ).logits_per_image.numpy()  # fmt: skip
+    assert own.std() > 0.01
+    np.testing.assert_allclose(seen[there] @ said.T, own, atol=5e-3)
 
 
 def test_missing_weights_are_named_with_their_place(tmp_path, monkeypatch):

@@ -60,7 +60,11 @@ def choose(
 
 
 def titles(posts: pd.DataFrame, rows: np.ndarray) -> list[str]:
-    """(len(rows),) the titles behind the textual prototypes; an empty one falls back to the tags, then to the class."""
+    """(len(rows),) the titles behind the textual prototypes; an empty one falls back to the tags, then to the class.
+
+    Open in the paper ("256 diverse titles"): these are the titles of the posts that stand for the class's pictures,
+    equal ones included, so that V and T are means over the same posts and a common title counts as often as it occurs.
+    """
     chosen = posts.iloc[rows]
     title, tags = (pa.array(descriptions(chosen, which)) for which in ("title", "tags"))
     template = pa.array(

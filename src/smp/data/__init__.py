@@ -20,8 +20,13 @@ _NOT_METADATA = {"train", "test", "external", "features"}  # folders of pictures
 
 
 def source_hash(*files: str | Path) -> str:
-    """Short hash of source files: what they made is made again when the code changes."""
-    return hashlib.blake2b(b"".join(Path(f).read_bytes() for f in files), digest_size=8).hexdigest()
+    """Short hash of files, code or weights: what they made is made again when they change."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in files:
+        with Path(path).open("rb") as file:
+            while block := file.read(2**24):  # weights may be larger than the memory
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def ensure_data(track: Track) -> Path:

@@ -19,7 +19,7 @@ from smp import paths
 from smp.data import fingerprint, load_posts, source_hash
 from smp.data.locks import acquire, release
 from smp.data.pictures import load_rgb
-from smp.data.store import read_note
+from smp.data.store import read_embeddings, read_note
 from smp.encoders.components import pca
 from smp.encoders.inputs import Description, descriptions, picture_paths
 from smp.encoders.parallel import device, once, ranks
@@ -84,7 +84,8 @@ def encode_track(
     """Encode every image post's picture or description by each of the (prefix, encoder) pairs, as `encode_posts` does.
 
     Stores the first principal components beside each, as `<prefix>_image_pca` or `<prefix>_text_pca`. Returns what
-    metrics.json says of it: the number of posts, each encoder's source, seconds, and the variance its components keep.
+    metrics.json says of it: the number of posts, each encoder's source, seconds, the variance its components keep, and
+    the number of posts without a readable picture.
     """
     posts, folder, data = load_posts("image"), paths.features("image"), fingerprint("image")
     done = {"posts": len(posts)}
@@ -102,7 +103,15 @@ def encode_track(
         [kept] = once(pca, folder, name, 1, components, f"{made_of}-{components}")
         once(release, lock)
         done[name] = {"source": encoder.source, "seconds": seconds, "pca_variance": round(kept, 4)}
+        if encoder.reads == "image":
+            done[name]["unreadable"] = once(_count_zero_rows, folder, name)
     return done
+
+
+def _count_zero_rows(folder: Path, name: str, step: int = 2**16) -> int:
+    """How many of the stored rows (n, d) are all zero: the posts whose picture is missing or unreadable."""
+    rows = read_embeddings(folder, name)[1]
+    return int(sum((~rows[i : i + step].any(1)).sum() for i in range(0, len(rows), step)))
 
 
 class _Batches(Dataset):

