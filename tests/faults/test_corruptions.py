@@ -536,7 +536,7 @@ def test_a_picture_is_counted_for_what_it_is(copy, name):
 def test_a_picture_outside_the_folder_is_refused(copy, name):
     posts, root = in_place(copy, LEAVING[name])
     for reader in (lambda: pictures.scan(root, posts["image_path"]), lambda: picture_paths(posts, root)):
-        with pytest.raises(DataError, match="leads out of the data folder; move the pictures into it"):
+        with pytest.raises(DataError, match="leads out of the data folder; move the files into it"):
             reader()
 
 
