@@ -219,10 +219,7 @@ def sound(folder: Path) -> None:
 MARKED = {"files with a byte order mark": 1}
 # name -> change, the counts it adds to those of sound files (None: some), the columns that then differ from theirs
 HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
-    **{
-        f"image: byte order mark in {n}": (data(n, bom), {"files with a byte order mark": 1}, set())
-        for n in IMAGE_FILES
-    },
+    **{f"image: byte order mark in {n}": (data(n, bom), MARKED, set()) for n in IMAGE_FILES},
     "image: CRLF": (both(data("label", crlf), data("images", crlf)), {"files with CRLF line ends": 2}, set()),
     "image: byte that is not UTF-8 after a path": (
         data("images", inside(b"\n", b" \xe9\n")),
