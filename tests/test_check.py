@@ -101,6 +101,17 @@ def test_link_out_of_the_folder_is_fatal(folders, capsys):
     assert "leads out of the data folder" in capsys.readouterr().err
 
 
+def test_link_out_of_the_video_folder_is_fatal(folders, capsys):
+    posts = folders / "smpd_video" / "SMP-Video_anonymized_posts_train.jsonl"
+    posts.write_text(json.dumps(json.loads(posts.read_text()) | {"video_path": "train/u/A.mp4"}))
+    assert check.main(["video"]) == 0
+    (folders / "secret.mp4").touch()
+    (folders / "smpd_video" / "train" / "u").mkdir(parents=True)
+    (folders / "smpd_video" / "train" / "u" / "A.mp4").symlink_to(folders / "secret.mp4")
+    assert check.main(["video"]) == 1
+    assert "train/u/A.mp4: leads out of the data folder" in capsys.readouterr().err
+
+
 def test_no_traceback_from_the_command_line(folders):
     (folders / "smpd_video" / "SMP-Video_anonymized_posts_test.jsonl").write_text('{"pid": ')
     done = subprocess.run([sys.executable, "-m", "smp.check", "video"], capture_output=True, text=True)

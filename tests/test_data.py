@@ -1,5 +1,8 @@
 """Loading with a cache: fresh when a source changes, the posts of the files; demo data where there are none."""
 
+import time
+from multiprocessing import get_context
+
 import pandas as pd
 import pytest
 
@@ -37,6 +40,25 @@ def test_a_changed_source_is_read_again(demo_run, demo_folder, tmp_path, monkeyp
     (paths.official("image") / "SMP_train_images").mkdir()
     read_posts("image")
     assert calls, "pictures unpacked later change the paths"
+
+
+def test_of_two_processes_one_reads_the_files(demo_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "out"))
+    plain, readings = image.read, tmp_path / "readings"
+
+    def slow(folder):
+        with readings.open("a") as file:
+            file.write("one\n")
+        time.sleep(0.5)
+        return plain(folder)
+
+    monkeypatch.setattr(image, "read", slow)
+    workers = [get_context("fork").Process(target=read_posts, args=("image",)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0] and readings.read_text() == "one\n"
 
 
 def test_demo_data_stand_in_where_there_are_no_official_files(tmp_path, monkeypatch, capsys):

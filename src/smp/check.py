@@ -56,7 +56,9 @@ def _images(folder: Path, image_paths: pd.Series) -> None:
 
 
 def _videos(folder: Path, video_paths: pd.Series) -> None:
-    found = sum((folder / path).is_file() for path in video_paths if path)
+    named = [path for path in video_paths if path]
+    pictures.check_inside(folder, named)
+    found = sum((folder / path).is_file() for path in named)
     _line("videos", f"{found:,} of {len(video_paths):,} files there (none is needed)")
 
 

@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import open_clip
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -55,6 +56,19 @@ def test_tokenizers_without_a_start_token_are_understood(tiny):
     prompts = Prompts(tower, NAMES, 4, words[tower.own_tokens(words)], per_class=False)
     sentences = tokenizer([f"a photo of a {name}" for name in NAMES])
     torch.testing.assert_close(prompts(tower)[0], net.encode_text(sentences, normalize=True))
+
+
+def test_text_towers_that_cannot_be_opened_are_refused_by_name(tiny):
+    hugging = torch.nn.Module()  # as of a model whose text is read by a network of Hugging Face
+    hugging.text = torch.nn.Linear(1, 1)
+    masked = tiny.tiny_clip(custom=True)
+    masked.text.use_pad_mask = True
+    many = {"context_length": 8, "vocab_size": 100, "width": 32, "heads": 2, "layers": 1}
+    coca = open_clip.CoCa(16, many, {**tiny.TEXT, "embed_cls": True}, tiny.VISION)
+    for net, words in ((hugging, r"Module: .*\(Linear\) is none of"), (masked, "CustomTextCLIP: .* masks its padding"),
+                       (coca, "CoCa: .* has a class token")):  # fmt: skip
+        with pytest.raises(DataError, match=f"{words}.*; choose a CLIP or SigLIP model"):
+            TextTower(net, tiny.tokenizer())
 
 
 def test_contexts_beyond_the_words_are_drawn(tiny):

@@ -101,6 +101,7 @@ def test_spellings(tmp_path):
         "suggested words empty": 2,
         "posts located in NA (Namibia)": 1,
         "files with a byte order mark": 1,
+        "files with CRLF line ends": 1,
         "files with bytes that are not UTF-8": 1,
     }
 

@@ -244,6 +244,10 @@ def test_the_small_clip_learns_pairs_goes_on_exactly_when_stopped_and_loads_like
         left = iter(range(99 - 48))  # what is left after the checkpoint of epoch 16
         patch.setattr(contrastive, "_augment", lambda *a: plain(*a) if next(left, None) is not None else 1 / 0)
         assert pretrain(config, paths, texts, tmp_path / "stopped", workers=0) == history
+    (tmp_path / "stopped" / "checkpoint.pt").touch()  # as if killed before it was removed, or metrics.json written
+    with monkeypatch.context() as patch:
+        patch.setattr(contrastive, "_decode", lambda *_: 1 / 0)
+        assert pretrain(config, paths, texts, tmp_path / "stopped", workers=0) == history
     assert {p.name for p in (tmp_path / "stopped").iterdir()} == {contrastive.WEIGHTS, "open_clip_config.json"}
     for name in (contrastive.WEIGHTS, "open_clip_config.json"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "small" / name).read_bytes()
@@ -253,6 +257,15 @@ def test_the_small_clip_learns_pairs_goes_on_exactly_when_stopped_and_loads_like
         image = clip.net.encode_image(torch.stack([clip.transform(Image.open(p)) for p in paths[:4]]), normalize=True)
         text = clip.net.encode_text(clip.tokenizer([f"a {name} thing" for name in colours]), normalize=True)
     assert (image @ text.T).argmax(1).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("left", ["no words", "one text", "no picture"])
+def test_a_small_clip_of_fewer_than_two_pairs_is_refused(pictures, tmp_path, left):
+    paths = [str(tmp_path / "missing.jpg")] * 7 if left == "no picture" else pictures
+    texts = {"no words": [""] * 7, "one text": ["a dog"] + [""] * 6, "no picture": ["a dog"] * 7}[left]
+    with pytest.raises(DataError, match=r"[01] of 7 training posts have both .* python -m smp\.check image") as caught:
+        pretrain(SmallClip(), paths, texts, tmp_path / "small", workers=0)
+    assert "\n" not in str(caught.value) and not (tmp_path / "small").exists()
 
 
 def test_descriptions_join_titles_and_tags():

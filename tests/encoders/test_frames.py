@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from smp.data.store import read_embeddings
-from smp.encoders import Encoder, Loading, encode_posts
+from smp.encoders import Encoder, Loading, encode_posts, frames
 from smp.encoders.frames import frame_encoder, read_frames, video_paths
+from smp.paths import DataError
 
 LOADING = Loading(batch_size=2, workers=0, precision="fp32", shard_size=4)
 
@@ -28,8 +29,8 @@ def write_clip(path, levels, rate=10, gop=12):
     return str(path)
 
 
-def brightness(frames):
-    return np.array([np.asarray(frame).mean() for frame in frames])
+def brightness(pictures):
+    return np.array([np.asarray(picture).mean() for picture in pictures])
 
 
 @pytest.mark.parametrize("gop", [1, 12, 100])
@@ -41,8 +42,8 @@ def test_frames_come_from_the_middles_of_equal_parts(tmp_path, suffix, gop):
 
 
 def test_a_clip_shorter_than_the_frames_asked_for_repeats_or_gives_what_it_has(tmp_path):
-    frames = read_frames(write_clip(tmp_path / "one.mp4", [200]), 5)
-    assert 1 <= len(frames) <= 5 and np.ptp(brightness(frames)) < 2 and abs(brightness(frames)[0] - 200) < 6
+    found = read_frames(write_clip(tmp_path / "one.mp4", [200]), 5)
+    assert 1 <= len(found) <= 5 and np.ptp(brightness(found)) < 2 and abs(brightness(found)[0] - 200) < 6
 
 
 def test_a_stream_that_does_not_say_its_length_is_decoded_from_start_to_end(tmp_path):
@@ -67,6 +68,30 @@ def test_damaged_files_never_raise(tmp_path):
     assert 1 <= len(read_frames(tmp_path / "cut.avi", 6)) <= 6
     for name in ("noise.mp4", "empty.mp4", "missing.mp4", ""):
         assert read_frames(tmp_path / name if name else "", 6) == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv", "mpeg"])
+def test_frames_over_the_pixel_limit_of_pictures_are_unreadable(tmp_path, monkeypatch, suffix):
+    path = write_clip(tmp_path / f"a.{suffix}", np.arange(0, 240, 4), rate=25)
+    monkeypatch.setattr(frames, "MAX_PIXELS", 100_000)  # the decoder counts its own margins too
+    assert len(read_frames(path, 4)) == 4
+    monkeypatch.setattr(frames, "MAX_PIXELS", 64 * 64 - 1)
+    assert read_frames(path, 4) == []
+
+
+@pytest.mark.parametrize("link", ["file", "folder"])
+def test_a_video_outside_the_folder_is_refused(tmp_path, link):
+    posts = pd.DataFrame({"video_path": ["train/U/0.mp4", ""]}, index=["P0", "P1"])
+    write_clip(tmp_path / "elsewhere" / "0.mp4", [200])
+    home = tmp_path / "data" / "train"
+    home.mkdir(parents=True)
+    if link == "folder":
+        (home / "U").symlink_to(tmp_path / "elsewhere")
+    else:
+        (home / "U").mkdir()
+        (home / "U" / "0.mp4").symlink_to(tmp_path / "elsewhere" / "0.mp4")
+    with pytest.raises(DataError, match="leads out of the data folder; move the files into it"):
+        video_paths(posts, tmp_path / "data")
 
 
 @pytest.fixture

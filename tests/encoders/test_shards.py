@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from smp.data.store import read_embeddings
+from smp.encoders import shards
 from smp.encoders.shards import Ragged, into_store
 
 IDS = pd.Index([f"p{i}" for i in range(23)], name="post_id")
@@ -65,6 +66,25 @@ def test_a_killed_run_goes_on_at_the_last_whole_shard(tmp_path):
     run(tmp_path, third)
     assert third.seen == []
     np.testing.assert_array_equal(read_embeddings(tmp_path, "a")[1], dense(np.arange(23)))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_run_killed_between_two_names_does_not_write_the_first_again(tmp_path, monkeypatch):
+    def join(folder, name, *others):
+        if name == "b":
+            raise KeyboardInterrupt
+        plain(folder, name, *others)
+
+    plain = shards._join
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_join", join)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, Computer())
+    files = [tmp_path / name for name in ("a.npy", "a.ids.parquet")]
+    before, again = [(f.stat().st_ino, f.stat().st_mtime_ns) for f in files], Computer()
+    run(tmp_path, again)
+    assert again.seen == [] and [(f.stat().st_ino, f.stat().st_mtime_ns) for f in files] == before
+    assert read_embeddings(tmp_path, "b")[0].tolist() == IDS.repeat(LENGTHS).tolist()
     assert not list(tmp_path.glob(".*"))
 
 

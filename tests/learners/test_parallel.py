@@ -1,4 +1,4 @@
-"""The same model from one core and two, and from one process and two Dask workers, within stated tolerances."""
+"""The same model from one core and two, and from one process and two Dask workers: equal, or within a tolerance."""
 
 import numpy as np
 import pandas as pd
@@ -34,18 +34,22 @@ def test_one_thread_and_two_agree_to_a_millionth(problem, learner):
     np.testing.assert_allclose(one, two, atol=1e-6)
 
 
-def test_a_network_agrees_to_a_hundredth_of_the_spread(problem):
+def test_a_network_trains_on_one_thread_whatever_torch_is_set_to(problem):
+    """Bit for bit: on a CPU the training itself sets torch to one thread (smp.learners.neural)."""
     import torch
 
+    if torch.cuda.is_available():
+        pytest.skip("the network trains on the GPU")
     X, y = problem
     train, query, threads, made = slice(0, 4000), slice(4000, None), torch.get_num_threads(), []
     try:
         for n in (1, 2):
             torch.set_num_threads(n)
             made.append(MLP(epochs=2, width=32).fit(X.take(train), y[train]).predict(X.take(query)))
+            assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(threads)
-    np.testing.assert_allclose(*made, atol=0.01 * y.std())
+    np.testing.assert_array_equal(*made)
 
 
 @pytest.mark.filterwarnings("ignore")  # of Dask and its web server

@@ -56,18 +56,19 @@ def read_posts(track: Track) -> tuple[pd.DataFrame, dict[str, int]]:
 
     Read from a parquet cache where the source files' sizes and times are those it was made from. Raises DataError.
     """
-    cache, key = _cache(track), _cache_key(track)
-    note = read_note(cache)
-    if note.get("key") != key:
-        folder = ensure_data(track)
-        posts, quirks = importlib.import_module(f"smp.data.{track}").read(folder)
-        note = {"key": key, "fingerprint": _content_hash(folder), "quirks": json.dumps(quirks)}
-        write_table(cache, posts, note)
-        return posts, quirks
+    cache, key = _cache(track), _cache_key(track)  # which may generate the demo data: never inside the lock
+    if read_note(cache).get("key") != key:
+        with locked(paths.lock(track, "posts")):  # of stages started together one reads the files
+            if read_note(cache).get("key") != key:
+                folder = paths.data(track)
+                posts, quirks = importlib.import_module(f"smp.data.{track}").read(folder)
+                note = {"key": key, "fingerprint": _content_hash(folder), "quirks": json.dumps(quirks)}
+                write_table(cache, posts, note)
+                return posts, quirks
     posts = read_table(cache)
     for column in posts.select_dtypes(["datetime", "datetimetz"]):  # parquet knows no whole seconds
         posts[column] = posts[column].dt.as_unit("s")
-    return posts, json.loads(note["quirks"])
+    return posts, json.loads(read_note(cache)["quirks"])
 
 
 @lru_cache(maxsize=2)

@@ -21,6 +21,8 @@ SPLITS = ("train", "test")
 LABELS = (0.0, 64.0)  # log2 of a count: what lies outside is no label
 COUNTS = (0.0, 1e12)  # what lies outside is no count of anything
 
+LONG = 10_000  # characters; a longer text is kept whole, and counted
+
 # What each metadata file must hold, by its official keys.
 KEYS = {
     "additional": ("Uid", "Pid", "Pathalias", "Ispublic", "Mediastatus"),
@@ -148,7 +150,7 @@ def _read_split(folder: Path, split: str, files: dict[str, Path], quirks: Counte
         for key in VECTORS:
             quirks[f"{key} missing"] += _count(_is_blank(columns[key]))
     columns["image_path"] = _image_paths(folder, split, files["images"], columns, quirks)
-    columns["label"] = _labels(files["label"], rows) if split == "train" else pa.nulls(rows, pa.float64())
+    columns["label"] = _labels(files["label"], rows, quirks) if split == "train" else pa.nulls(rows, pa.float64())
     columns["split"] = pa.array([split] * rows)
     return pa.table(columns)
 
@@ -318,16 +320,19 @@ def _check_same_rows(ids: pa.Array, others: pa.Array, path: Path, reference: Pat
         )
 
 
-def _lines(path: Path) -> list[str]:
-    lines = path.read_bytes().decode("utf-8-sig", "replace").split("\n")
-    lines = [line.strip() for line in lines]
+def _lines(path: Path, quirks: Counter) -> list[str]:
+    data = path.read_bytes()
+    quirks["files with a byte order mark"] += data.startswith(b"\xef\xbb\xbf")
+    quirks["files with CRLF line ends"] += b"\r\n" in data
+    quirks["files with bytes that are not UTF-8"] += _is_bad_utf8(data)
+    lines = [line.strip() for line in data.decode("utf-8-sig", "replace").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     return lines
 
 
-def _labels(path: Path, rows: int) -> pa.Array:
-    lines = _lines(path)
+def _labels(path: Path, rows: int, quirks: Counter) -> pa.Array:
+    lines = _lines(path, quirks)
     if len(lines) != rows:
         raise DataError(f"{path}: {len(lines):,} labels for {rows:,} train posts; {AGAIN}")
     labels = pd.to_numeric(pd.Series(lines, dtype="str"), errors="coerce").to_numpy(dtype="float64")
@@ -341,7 +346,7 @@ def _labels(path: Path, rows: int) -> pa.Array:
 
 def _image_paths(folder: Path, split: str, path: Path, columns: dict[str, pa.Array], quirks: Counter) -> pa.Array:
     """Paths relative to `folder`, under the prefix at which the pictures are found (seen on a few of them)."""
-    lines = pa.array(_lines(path), pa.large_string())
+    lines = pa.array(_lines(path, quirks), pa.large_string())
     rows = len(columns["Pid"])
     if len(lines) != rows:
         raise DataError(f"{path}: {len(lines):,} lines for {rows:,} posts; {AGAIN}")
@@ -406,6 +411,8 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
         values = pc.utf8_trim_whitespace(raw[key].combine_chunks())
         values = pc.if_else(pc.equal(values, ""), None, values)
         missing(key, pc.is_null(values))
+        known = pc.is_in(values, value_set=values.filter(pc.equal(raw["split"].combine_chunks(), "train")).unique())
+        quirks[f"{key} unseen in train"] += _count(pc.and_(pc.is_valid(values), pc.invert(known)))
         return values.dictionary_encode()
 
     def number(key: str) -> np.ndarray:
@@ -432,6 +439,8 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
     pathalias = pc.if_else(pc.equal(text("Pathalias"), "None"), "", text("Pathalias"))
     quirks["Pathalias None"] += _count(pc.equal(pathalias, ""))
     quirks["titles empty"] += _count(pc.equal(pc.utf8_trim_whitespace(text("Title")), ""))
+    quirks["titles with a NUL"] += _count(pc.match_substring(text("Title"), "\0"))
+    quirks[f"titles over {LONG:,} characters"] += _count(pc.greater(pc.utf8_length(text("Title")), LONG))
     quirks["Category spelt Whether&Season"] += _count(pc.equal(text("Category"), "Whether&Season"))
     tags = _split_words(text("Alltags"))
     quirks["tags empty"] += _count(pc.equal(pc.list_value_length(tags), 0))

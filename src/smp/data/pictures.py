@@ -78,14 +78,14 @@ def leaves_folder(paths: pa.Array) -> pa.Array:
     return pc.match_substring_regex(paths, r"^$|^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00")
 
 
-def check_inside(folder: Path, image_paths: Sequence[str]) -> None:
+def check_inside(folder: Path, file_paths: Sequence[str]) -> None:
     """Raises DataError where a link leads one of the paths below `folder` out of it; `folder` itself may be a link."""
     root = folder.resolve()
-    for parent in {os.path.dirname(path) for path in image_paths}:
+    for parent in {os.path.dirname(path) for path in file_paths}:
         _resolve(root, parent)
     with ThreadPoolExecutor(16) as pool:
-        is_link = pool.map(lambda path: os.path.islink(root / path), image_paths, chunksize=1024)
-        for path, linked in zip(image_paths, is_link):
+        is_link = pool.map(lambda path: os.path.islink(root / path), file_paths, chunksize=1024)
+        for path, linked in zip(file_paths, is_link):
             if linked:
                 _resolve(root, path)
 
@@ -94,7 +94,7 @@ def _resolve(root: Path, image_path: str) -> Path:
     """The file itself, behind all links. Raises DataError where it lies outside `root`."""
     path = Path(os.path.realpath(root / image_path))  # Path.resolve raises RuntimeError on a loop of links
     if not path.is_relative_to(root):
-        raise DataError(f"{root / image_path}: leads out of the data folder; move the pictures into it")
+        raise DataError(f"{root / image_path}: leads out of the data folder; move the files into it")
     return path
 
 

@@ -16,6 +16,7 @@ AGAIN = f"get the official file again, from {SITE}"
 SPLITS = ("train", "test")
 LABELS = (0.0, 64.0)  # the logarithm of a count: what lies outside is no label
 LARGEST = 1e15  # more is no count and no size of anything
+LONG = 10_000  # characters; a longer text is kept whole, and counted
 COUNTS = tuple(f"user_{what}_count" for what in ("following", "follower", "likes", "video", "digg", "heart", "friend"))
 SIZES = ("video_height", "video_width", "video_duration", "music_duration")
 POSTS = (
@@ -84,13 +85,13 @@ def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, qu
     quirks["posts without video row"] += int((~posts["pid"].isin(videos["pid"])).sum())
 
     posts["time"] = pd.to_datetime(posts["post_time"].astype("str"), format="ISO8601", errors="coerce", utc=True)
-    if (row := _first(posts["time"].isna())) is not None:
+    if (row := _first(~(posts["time"] > pd.Timestamp(0, tz="UTC")))) is not None:  # NaT is not greater either
         raise DataError(f"{path}: line {row + 1}: post_time {posts['post_time'][row]!r:.40} is no date; {AGAIN}")
     quirks["post_time in the future"] += int((posts["time"] > pd.Timestamp.now("UTC")).sum())
     paths = posts["video_path"].fillna("").astype("str")
     if (row := _first((paths != "") & np.asarray(leaves_folder(pa.array(paths))))) is not None:
         raise DataError(f"{path}: line {row + 1}: video_path {paths[row]!r:.80} is no path inside {folder}; {AGAIN}")
-    posts["label"] = _labels(files, posts) if split == "train" else np.nan
+    posts["label"] = _labels(files, posts, quirks) if split == "train" else np.nan
     posts["split"] = split
     return (
         posts.merge(users, on="uid", how="left").merge(videos, on="pid", how="left").rename(columns={"pid": "post_id"})
@@ -106,6 +107,7 @@ def _table(path: Path, keys: tuple[str, ...], quirks: Counter) -> pd.DataFrame:
         quirks["files with bytes that are not UTF-8"] += 1
         data = data.decode(errors="replace").encode()
     quirks["files with a byte order mark"] += data.startswith(b"\xef\xbb\xbf")
+    quirks["files with CRLF line ends"] += b"\r\n" in data
     lines = data.removeprefix(b"\xef\xbb\xbf").rstrip().split(b"\n")
     rows = []
     for number, line in enumerate(lines, 1):
@@ -132,9 +134,9 @@ def _table(path: Path, keys: tuple[str, ...], quirks: Counter) -> pd.DataFrame:
     return table
 
 
-def _labels(files: dict[tuple[str, str], Path], posts: pd.DataFrame) -> np.ndarray:
+def _labels(files: dict[tuple[str, str], Path], posts: pd.DataFrame, quirks: Counter) -> np.ndarray:
     path = files["popularity", "train"]
-    labels = _table(path, KEYS["popularity"], Counter())
+    labels = _table(path, KEYS["popularity"], quirks)
     _check_unique(path, labels["pid"])
     if (row := _first(~labels["pid"].isin(posts["pid"]))) is not None:
         name = files["posts", "train"].name
@@ -157,6 +159,7 @@ def _posts(table: pd.DataFrame, quirks: Counter) -> pd.DataFrame:
     content = pd.Series([_joined(value) for value in table["post_content"]], dtype="str")
     words = [_split(value) for value in table["post_suggested_words"]]
     quirks["post_content empty"] += int((content == "").sum())
+    quirks[f"post_content over {LONG:,} characters"] += int((content.str.len() > LONG).sum())
     quirks["suggested words empty"] += sum(not of_post for of_post in words)
     quirks["posts located in NA (Namibia)"] += int((table["post_location"] == "NA").sum())
     empty = pd.Series(None, index=table.index, dtype=object)

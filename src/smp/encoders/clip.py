@@ -108,15 +108,22 @@ class TextTower:
     """The text tower f_T with its insides in reach: token embeddings in, pooled and token-level features out.
 
     One face for `CLIP`, where the tower's parts lie in the model itself, and `CustomTextCLIP`, where they lie in
-    `model.text`. Owns no parameters. Raises ValueError for towers that are not open_clip's own transformer.
+    `model.text`. Owns no parameters. Raises DataError for towers that are not open_clip's own transformer.
     """
 
     def __init__(self, net: nn.Module, tokenizer: Callable):
         self.net = getattr(net, "text", net)
-        if not hasattr(self.net, "token_embedding") or getattr(self.net, "cls_emb", None) is not None:
-            raise ValueError(f"{type(self.net).__name__}: only open_clip's text transformer without a class token")
-        if getattr(self.net, "use_pad_mask", False):
-            raise ValueError("text towers that mask their padding are not supported")
+        reason = (
+            "is none of open_clip's own transformers" if not hasattr(self.net, "token_embedding")
+            else "has a class token" if getattr(self.net, "cls_emb", None) is not None
+            else "masks its padding" if getattr(self.net, "use_pad_mask", False)
+            else ""
+        )  # fmt: skip
+        if reason:
+            raise DataError(
+                f"{type(net).__name__}: its text tower ({type(self.net).__name__}) {reason}; choose a CLIP or SigLIP "
+                "model whose text tower is open_clip's transformer without class token and padding mask"
+            )
         custom = self.net is not net
         self.pool_type = self.net.pool_type if custom else self.net.text_pool_type
         self.eos_id = self.net.eos_id if custom else self.net.text_eos_id

@@ -21,7 +21,9 @@ from smp.data.pictures import load_rgb
 from smp.data.store import replacing
 from smp.encoders.clip import WEIGHTS, TextTower
 from smp.encoders.parallel import device, load_checkpoint, save_checkpoint
+from smp.paths import DataError
 
+CARD = "open_clip_config.json"
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
 
@@ -56,15 +58,25 @@ def pretrain(
 ) -> list[float]:
     """Train on pictures and their texts by CLIP's symmetric cross-entropy; returns the mean loss of every epoch.
 
-    Pairs without a readable picture or without a text are left out. Writes an open_clip folder: open_clip_config.json
-    and the weights, to be loaded as `local-dir:<folder>`. Until then a checkpoint, some ten times in all, from which a
-    stopped training goes on exactly.
+    Pairs without a readable picture or without a text are left out. Writes an open_clip folder: the weights and, last
+    of all, open_clip_config.json, to be loaded as `local-dir:<folder>`. Until then a checkpoint, some ten times in all,
+    from which a stopped training goes on exactly; a finished one is not repeated. Raises DataError for fewer than two
+    pairs.
     """
+    card, file = folder / CARD, folder / "checkpoint.pt"
+    if card.exists():  # trained already, and stopped before the experiment was complete
+        file.unlink(missing_ok=True)
+        return json.loads(card.read_text())["loss"]
     rng = np.random.default_rng(config.seed)
     rows = np.flatnonzero(np.array([len(text) > 0 for text in texts]))
     rows = np.sort(rng.permutation(rows)[: config.max_pairs])
     pictures, readable = _decode([paths[i] for i in rows], config.vision["image_size"], workers)
-    pictures, rows = pictures[readable], rows[readable]
+    pictures, rows = pictures[readable], rows[readable.numpy()]  # a tensor of one value would be taken for a number
+    if len(rows) < 2:  # a pair is told from others
+        raise DataError(
+            f"small CLIP: {len(rows)} of {len(texts):,} training posts have both words and a readable picture, two at "
+            "least are needed; see what is missing with: python -m smp.check image"
+        )
 
     torch.manual_seed(config.seed)
     net = open_clip.CLIP(**config.model_cfg).train().to(device(), memory_format=torch.channels_last)
@@ -72,8 +84,8 @@ def pretrain(
     ids = tokenizer([texts[i] for i in rows])
     tower = TextTower(net, tokenizer)
     size = min(config.batch_size, len(rows))
-    steps = len(rows) // max(size, 1)  # an epoch's; what is left over waits for the next draw
-    epochs = min(max(round(config.pairs_seen / max(steps * size, 1)), 1), config.max_epochs)
+    steps = len(rows) // size  # an epoch's; what is left over waits for the next draw
+    epochs = min(max(round(config.pairs_seen / (steps * size)), 1), config.max_epochs)
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -82,9 +94,9 @@ def pretrain(
         lr=config.learning_rate,
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=max(epochs * steps, 1), pct_start=config.warmup
+        optimizer, config.learning_rate, total_steps=epochs * steps, pct_start=config.warmup
     )
-    criterion, history, file = ClipLoss(), [], folder / "checkpoint.pt"
+    criterion, history = ClipLoss(), []
     if file.exists():
         state = load_checkpoint(file)
         for part, name in ((net, "net"), (optimizer, "optimizer"), (schedule, "schedule")):
@@ -106,11 +118,11 @@ def pretrain(
             with torch.no_grad():
                 net.logit_scale.clamp_(0, math.log(100))  # CLIP's own bound
             total += loss.item()
-        history.append(total / max(steps, 1))
+        history.append(total / steps)
         if (epoch + 1) % math.ceil(epochs / 10) == 0:
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
             save_checkpoint(file, state | {"rng": json.dumps(rng.bit_generator.state), "history": history})
-    _save(net, config, folder)
+    _save(net, config, history, folder)
     file.unlink(missing_ok=True)
     return history
 
@@ -136,7 +148,7 @@ class _Pictures(Dataset):
 
 def _decode(paths: Sequence[str], size: int, workers: int) -> tuple[Tensor, Tensor]:
     loader = DataLoader(_Pictures(paths, size), batch_size=256, num_workers=workers)
-    parts = list(tqdm(loader, desc="small CLIP pictures", unit="batch"))
+    parts = list(tqdm(loader, desc="small CLIP pictures", unit="batch")) or [(torch.zeros(0), torch.zeros(0).bool())]
     return torch.cat([p for p, _ in parts]), torch.cat([r for _, r in parts])
 
 
@@ -153,13 +165,14 @@ def _augment(pictures: Tensor, config: SmallClip, rng: np.random.Generator) -> T
     return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def _save(net: torch.nn.Module, config: SmallClip, folder: Path) -> None:
+def _save(net: torch.nn.Module, config: SmallClip, history: list[float], folder: Path) -> None:
     weights = {k: v.contiguous().cpu() for k, v in net.state_dict().items()}
     with replacing(folder / WEIGHTS) as aside:
         save_file(weights, aside)
     card = {
         "model_cfg": config.model_cfg,
         "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"},
+        "loss": history,  # open_clip does not look at it
     }
-    with replacing(folder / "open_clip_config.json") as aside:
+    with replacing(folder / CARD) as aside:
         aside.write_text(json.dumps(card, indent=1))

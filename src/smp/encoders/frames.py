@@ -1,6 +1,7 @@
 """Videos through a picture encoder: frames taken uniformly over the clip, each encoded, their embeddings averaged."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,31 +11,42 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from smp.data.pictures import MAX_PIXELS, check_inside
 from smp.encoders.base import Encoder
 
 LONGEST = 20_000  # frames decoded one after the other at most: 11 minutes at 30 a second
 
 
 def read_frames(path: str | Path, count: int) -> list[Image.Image]:
-    """At most `count` RGB frames from the middles of equal parts of the clip, in time order; [] for an unreadable file.
+    """At most `count` RGB frames from the middles of equal parts of the clip, in time order; [] for an unreadable file
+    and for frames of more than MAX_PIXELS.
 
     Where the length is known, each moment is sought from its key frame; else the clip is decoded from start to end. A
     clip that ends early, as truncated files do, gives the frames it has.
     """
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with _open(path) as (container, stream):
             stream.thread_type = "AUTO"
             start = float((stream.start_time or 0) * stream.time_base)
             length = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
             if length > 0:
                 moments = [start + float(length) * (i + 0.5) / count for i in range(count)]
                 return [frame.to_image() for frame in _at(container, stream, moments)]
-        with av.open(str(path)) as container:
-            held = [frame.to_image() for frame, _ in zip(container.decode(video=0), range(LONGEST))]
+        with _open(path) as (container, stream):
+            held = [frame.to_image() for frame, _ in zip(container.decode(stream), range(LONGEST))]
         return [held[len(held) * (2 * i + 1) // (2 * count)] for i in range(min(count, len(held)))]
     except Exception:  # whatever a damaged file makes the decoder raise: OSError, ValueError, IndexError, ...
         return []
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """The file and its first video stream; larger frames than pictures may be are refused by the decoder itself."""
+    limit = {"max_pixels": str(MAX_PIXELS)}
+    with av.open(str(path), options=limit) as container:  # which decodes already, to learn what is in it
+        stream = container.streams.video[0]
+        stream.codec_context.options = limit
+        yield container, stream
 
 
 def _at(
@@ -84,5 +96,9 @@ def _mean(values: Tensor, owner: Tensor, counts: Tensor) -> Tensor:
 
 
 def video_paths(posts: pd.DataFrame, folder: Path) -> list[str]:
-    """(n,) paths of the videos below the track's data folder, whether or not they exist; "" where none is named."""
+    """(n,) paths of the videos below the track's data folder, whether or not they exist; "" where none is named.
+
+    Raises DataError for one that a link leads out of it.
+    """
+    check_inside(folder, [path for path in posts["video_path"] if path])
     return [f"{folder}/{path}" if path else "" for path in posts["video_path"]]

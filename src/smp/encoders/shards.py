@@ -71,7 +71,8 @@ def into_store(
         dist.barrier()
     if rank == 0:
         for name in names:
-            _join(folder, name, ids, files, key)
+            if not is_stored(folder, [name], key):  # else joined by a run that was killed after it
+                _join(folder, name, ids, files, key)
         for folder_of_shards in folder.glob(f".{names[0]}.*.shards"):  # these, and what other keys left unfinished
             shutil.rmtree(folder_of_shards)
     if world > 1:
