@@ -54,6 +54,28 @@ def test_a_group_brings_what_it_reads_and_only_the_small_profile_trains_its_own_
         assert names == [*first, "exp002_clip", "exp001_clip_ft", "exp005_resnet_bert", "exp035_representations"]
 
 
+def test_without_pictures_the_submission_is_made_of_what_needs_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMP_PROFILE", "small")
+    left = stages.without_pictures(stages.with_parents(STAGES))
+    names = {s.name for s in left}
+    assert not names & {
+        "exp000_small_clip",
+        "exp001_clip_ft",
+        "exp015_clip_ft",
+        "exp021_ablation",
+        "exp035_representations",
+    }
+    assert names >= {"exp010_lgbm", "exp020_fusion", "exp033_validation", "exp055_frames", "exp059_fusion"}
+    assert all(names >= {*s.parents} for s in left)
+    [fusion] = [s for s in left if s.name == "exp020_fusion"]
+    assert fusion.arguments == ("--parents", *fusion.parents) and "exp010_lgbm" in fusion.parents
+    assert not any(s.arguments for s in left if s != fusion)
+    assert not stages.has_pictures(tmp_path)
+    (tmp_path / "train" / "5@N1").mkdir(parents=True)
+    (tmp_path / "train" / "5@N1" / "7.JPG").touch()
+    assert stages.has_pictures(tmp_path)
+
+
 @pytest.fixture
 def two_stages(demo_run, tmp_path, monkeypatch):
     for name in ("exp950_a", "exp951_b"):

@@ -7,8 +7,9 @@ import runpy
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
@@ -34,6 +35,7 @@ class Stage:
     writes: str = "oof.parquet, test.parquet, metrics.json"
     group: Literal["submission", "studies", "representations"] = "submission"  # studies answer a question
     profiles: tuple[str, ...] = ("full", "small")  # where it is run
+    arguments: tuple[str, ...] = ()  # other than the script's defaults
 
     @property
     def is_done(self) -> bool:
@@ -41,10 +43,11 @@ class Stage:
 
     def run(self, force: bool) -> None:
         """Run the experiment's script as `python exp/<name>/train.py` would."""
-        sys.argv = [f"exp/{self.name}/train.py", *(["--force"] if force else [])]
+        sys.argv = [f"exp/{self.name}/train.py", *self.arguments, *(["--force"] if force else [])]
         runpy.run_path(str(ROOT / "exp" / self.name / "train.py"), run_name="__main__")
 
 
+PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 CLIPS = "features/image/*, metrics.json"
 LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
 VIDEO = "oof.parquet, months.parquet, test.parquet, metrics.json"
@@ -141,6 +144,7 @@ def main(
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
         raise DataError(f"--from {from_}: no such stage; use one of {', '.join(s.name for s in stages)}")
+    again = {s.name for i, s in enumerate(stages) if force or (first is not None and i >= first)}
     if list_:
         show(stages)
         return
@@ -149,7 +153,10 @@ def main(
         hold(root / ".locks" / "run_all", "wait for that run, or point SMP_OUTPUT and SMP_SUBMISSIONS at other folders")
     for track in tracks:
         announce(track)
-    run_stages(stages, len(stages) if first is None else first, force, jobs or (2 if paths.profile() == "small" else 1))
+    if "image" in tracks and not has_pictures(paths.data("image")):
+        print(f"  no picture in {paths.data('image')}: what is learnt from pictures is left out")
+        stages = without_pictures(stages)
+    run_stages(stages, again, jobs or (2 if paths.profile() == "small" else 1))
     for track in tracks if which in ("image", "video", "all") else ():
         for file in submission.write(FINAL[track], track):
             Job(f"check {file}", submission.check, file, track).end()
@@ -170,6 +177,24 @@ def with_parents(stages: Sequence[Stage]) -> list[Stage]:
     for stage in reversed(STAGES):  # parents stand before their children
         names |= {*stage.parents} if stage.name in names else set()
     return [s for s in STAGES if s.name in names and paths.profile() in s.profiles]
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a file below the folder is named like a picture."""
+    return any(name.lower().endswith(PICTURES) for _, _, names in os.walk(folder, followlinks=True) for name in names)
+
+
+def without_pictures(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages that can do without representations learnt from pictures; the final one combines what is left."""
+    lost = {s.name for s in STAGES if s.track == "image" and s.group == "representations"}
+    for stage in STAGES:
+        lost |= {stage.name} if lost & {*stage.parents} and stage.name not in FINAL.values() else set()
+    left = []
+    for stage in stages:
+        parents = tuple(p for p in stage.parents if p not in lost)
+        fewer = {"parents": parents, "arguments": ("--parents", *parents)} if parents != stage.parents else {}
+        left += [] if stage.name in lost else [replace(stage, **fewer)]
+    return left
 
 
 def show(stages: Sequence[Stage]) -> None:
@@ -196,8 +221,8 @@ def report() -> None:
         print(f"  {path}")
 
 
-def run_stages(stages: Sequence[Stage], first: int, force: bool, jobs: int) -> None:
-    """Run each stage as soon as what it reads is finished, `jobs` at a time; from the number `first` on again.
+def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> None:
+    """Run each stage as soon as what it reads is finished, `jobs` at a time; those named in `again` though finished.
 
     Every job has as many cores of its own as the others, for another number of threads gives other last bits.
     """
@@ -210,7 +235,7 @@ def run_stages(stages: Sequence[Stage], first: int, force: bool, jobs: int) -> N
             if free and done >= names.intersection(stage.parents):
                 waiting.remove((i, stage))
                 title, share = f"[{i + 1}/{len(stages)}] {stage.name}", free.pop()
-                job = Job(title, stage.run, force or i >= first, cores=share if jobs > 1 else ())
+                job = Job(title, stage.run, stage.name in again, cores=share if jobs > 1 else ())
                 running[job.process.sentinel] = job, stage.name, share
         for sentinel in wait(list(running)):
             job, name, share = running.pop(sentinel)

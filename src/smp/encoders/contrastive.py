@@ -93,8 +93,9 @@ def pretrain(
         ],
         lr=config.learning_rate,
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=epochs * steps, pct_start=config.warmup
+    length = max(epochs * steps, 2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(  # which divides by zero where its first phase is one step long
+        optimizer, config.learning_rate, total_steps=length, pct_start=max(config.warmup, 2 / length)
     )
     criterion, history = ClipLoss(), []
     if file.exists():
