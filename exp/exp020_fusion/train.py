@@ -1,6 +1,6 @@
 """Second level of the image track. Parents: exp010-exp016. Asks: what do different models reach together?
 
-exp040_hyperfusion is not among them: beside exp015_clip_ft it adds nothing on later posts.
+exp040_hyperfusion is not among them: beside exp015_clip_ft it helped on the later posts of one data set of two.
 """
 
 from dataclasses import dataclass
