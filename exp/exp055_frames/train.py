@@ -14,7 +14,7 @@ import pandas as pd
 
 from smp import paths
 from smp.data import fingerprint, load_posts
-from smp.data.store import read_embeddings, write_table
+from smp.data.store import read_embeddings, read_note, write_table
 from smp.encoders import Loading, encode_posts
 from smp.encoders.frames import frame_encoder, video_paths
 from smp.encoders.timm_image import timm_encoder
@@ -55,9 +55,9 @@ def make(config: Config) -> dict:
         found = pca(embeddings[readable], config.dims)
         values[readable, : found.shape[1]] = found
     table = pd.DataFrame(values, index=posts.index, columns=[f"frame_{j}" for j in range(config.dims)])
-    write_table(
-        folder / "video_frames.parquet", table.assign(frames_readable=readable.astype(np.float32)), {"key": data}
-    )
+    made_of = read_note(folder / f"{config.prefix}_image.ids.parquet")["key"]  # model, frames and data
+    note = {"key": f"{made_of}-{config.dims}"}
+    write_table(folder / "video_frames.parquet", table.assign(frames_readable=readable.astype(np.float32)), note)
     print(f"{len(posts)} videos: {there} files, {readable.sum()} readable, {there - readable.sum()} unreadable")
     return {
         "posts": len(posts), "files": there, "readable": int(readable.sum()), "source": encoder.source,
