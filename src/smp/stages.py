@@ -1,5 +1,6 @@
 """Runs the stages of a track in order, from official files to submission files: what `bash run_all.sh` calls."""
 
+import importlib
 import multiprocessing
 import os
 import resource
@@ -47,6 +48,7 @@ class Stage:
         runpy.run_path(str(ROOT / "exp" / self.name / "train.py"), run_name="__main__")
 
 
+LIBRARIES = ("torch", "open_clip", "lightgbm", "catboost", "sklearn.linear_model")
 PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 CLIPS = "features/image/*, metrics.json"
 LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
@@ -226,6 +228,8 @@ def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> None:
 
     Every job has as many cores of its own as the others, for another number of threads gives other last bits.
     """
+    for library in LIBRARIES:
+        importlib.import_module(library)  # once here, and not for seconds in every stage
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]  # not on every system
     jobs = min(jobs, len(cores))
     free = [cores[i::jobs][: len(cores) // jobs] for i in range(jobs)]

@@ -152,7 +152,7 @@ def wide_training(posts: int, columns: int, folder: Path) -> dict[str, float]:
 
 def representations(
     models: tuple[str, ...] = ("small-CLIP", "ViT-B-32", "ViT-B-16"),
-    posts: int = 256,
+    posts: int = 128,
     batch_size: int = 64,
     workers: int = 1,
     projected: tuple[str, ...] = ("ViT-B-32", "ViT-L-14"),
