@@ -59,11 +59,10 @@ TABLES = (
         {
             "model": "model",
             "gpus": "GPUs",
-            "encode_hours": "network, h",
-            "decode_hours": "decoding, h",
+            "encode_hours": "network, minutes",
+            "decode_hours": "decoding, minutes",
             "limit": "limit of encoding",
-            "train_hours": "training, h",
-            "describe_hours": "features, h",
+            "train_hours": "training, minutes",
             "pictures_gb": "pictures, GB",
             "store_gb": "store, GB",
             "features_gb": "features, GB",
@@ -142,6 +141,8 @@ def tables() -> str:
     blocks = []
     for _, name, title, columns in TABLES:
         table = pd.read_csv(FIGURES / f"bench_{name}.csv")
+        hours = [c for c in table if c.endswith("_hours")]
+        table[hours] *= 60
         table = table.rename(columns=columns)[list(columns.values())] if columns else table
         digits = table.map(lambda v: round(v, 1 if v > 10 else 2) if isinstance(v, float) else v)
         blocks.append(title + markdown(digits))
