@@ -61,7 +61,7 @@ class Config:
 
 
 SMALL = {
-    "catboost": CatBoost(objective="Huber:delta=1", rounds=100, learning_rate=0.15, depth=5, rsm=0.2),
+    "catboost": CatBoost(objective="Huber:delta=1", rounds=150, learning_rate=0.1, depth=5, rsm=0.2),
     "tabnet": TabNet(
         epochs=8, batch_size=256, learning_rate=0.02, weight_decay=1e-5, mask="softmax",
         n_d=8, n_a=8, n_steps=2, n_shared=1, n_independent=1,

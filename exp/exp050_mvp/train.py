@@ -41,7 +41,7 @@ class Config:
     seeds: tuple[int, ...] = (0,)
 
 
-SMALL = {"rounds": 80, "patience": 20, "learning_rate": 0.3, "depth": 4}
+SMALL = {"rounds": 150, "patience": 30, "learning_rate": 0.2, "depth": 5}
 STEPS = {
     "log transforms": {"log_counts": False},
     "outlier rule": {"drop_outliers": False},

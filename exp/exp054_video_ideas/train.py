@@ -44,6 +44,7 @@ class Config(Experiment):
     learner: LightGBM = LightGBM(objective="l1", rounds=700, learning_rate=0.02, min_child_samples=10)
     weight: str = "inverse_label"
     seeds: tuple[int, ...] = (0, 1, 2)
+    months: int = MONTHS["video"]  # the last labelled ones
 
 
 FEW = LightGBM(objective="l1", rounds=600, num_leaves=8, feature_fraction=0.3)
@@ -156,7 +157,7 @@ def fit_predict(config: Experiment, idea: Idea, posts: pd.DataFrame, part: Part)
 
 def make(run: Run) -> dict:
     started, posts, losses, means, rows = time.perf_counter(), load_posts("video"), {}, {}, []
-    parts = [p for p in parts_of(posts, load_folds("video", posts), MONTHS["video"]) if p.month]
+    parts = [p for p in parts_of(posts, load_folds("video", posts), run.config.months) if p.month]
     y = posts["label"].to_numpy()[np.concatenate([p.query for p in parts])]
     month = np.repeat([p.name for p in parts], [len(p.query) for p in parts])
     for name, idea in IDEAS.items():
@@ -186,6 +187,6 @@ def make(run: Run) -> dict:
 
 if __name__ == "__main__":
     with one_line_errors():
-        run = parse_run(__file__, Config, "video", {"seeds": (0,)})
+        run = parse_run(__file__, Config, "video", {"seeds": (0,), "months": 3})
         if open_folder(run):
             finish(run, make(run))

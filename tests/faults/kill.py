@@ -32,7 +32,7 @@ VOLATILE = re.compile(
 PART = re.compile(r"(^|/)((fold\d+|month[\d-]+|block\d+|holdout|full)|cells/[^/]+)\.parquet$")
 TIMED = re.compile(r"(^|/)((metrics|config)\.json|selection\.png)$")  # show seconds, or times of input files
 KEYED = re.compile(r"(^|/)(posts|features|cells)/.*\.parquet$")  # the same table under a note that holds such
-COST = re.compile(r"seconds|_mb$")  # columns of a csv file that are measured anew
+COST = re.compile(r"seconds|_mb(_|$)")  # columns of a csv file that are measured anew
 
 
 def finished(folder: Path) -> dict[str, tuple[int, int]]:
