@@ -12,6 +12,7 @@ import pytest
 
 from smp import paths, stages, submission
 from smp.data import load_posts
+from smp.data.pictures import has_pictures
 from smp.paths import ROOT, DataError
 from smp.stages import FINAL, STAGES, Stage
 
@@ -70,10 +71,10 @@ def test_without_pictures_the_submission_is_made_of_what_needs_none(tmp_path, mo
     [fusion] = [s for s in left if s.name == "exp020_fusion"]
     assert fusion.arguments == ("--parents", *fusion.parents) and "exp010_lgbm" in fusion.parents
     assert not any(s.arguments for s in left if s != fusion)
-    assert not stages.has_pictures(tmp_path)
+    assert not has_pictures(tmp_path)
     (tmp_path / "train" / "5@N1").mkdir(parents=True)
     (tmp_path / "train" / "5@N1" / "7.JPG").touch()
-    assert stages.has_pictures(tmp_path)
+    assert has_pictures(tmp_path)
 
 
 @pytest.fixture

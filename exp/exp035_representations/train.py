@@ -19,7 +19,7 @@ from smp.data import load_posts
 from smp.data.store import replacing
 from smp.folds import label_blocks, load_folds
 from smp.learners import LightGBM
-from smp.metrics import mae, src
+from smp.metrics import TRACK_METRICS
 from smp.oof import cross_fit, finished, parts_of
 from smp.present import COLORS, PALE, save, subplots
 from smp.runner import Run, part_matrix, run_features
@@ -31,7 +31,7 @@ REPRESENTATIONS = {
     "CLIP_FT": ("clip_ft_pca", "clip_ft_stats"),
     "CNN + BERT": ("resnet_image_pca", "bert_text_pca"),
 }
-METRICS = {"src": src, "mae": mae}
+METRICS = TRACK_METRICS["image"]
 BETTER = {"src": 1, "mae": -1}  # sign of a step that is an improvement
 
 

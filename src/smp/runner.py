@@ -245,8 +245,10 @@ def _parents(track: Track, config: Any) -> dict[str, str]:
     files |= {keep.losses: keep.file(track)} if keep and keep.share < 1 else {}
     model = getattr(config, "model", None)
     if isinstance(model, str) and model.startswith("local-dir:"):  # as load_clip reads it
+        from smp.encoders.clip import WEIGHTS  # torch: seconds to import
+
         name = model.removeprefix("local-dir:")
-        if (file := paths.output(track) / name / "open_clip_model.safetensors").exists():
+        if (file := paths.output(track) / name / WEIGHTS).exists():
             files[name] = file
     hashes = {p: source_hash(file) for p, file in files.items()}
     if parent := getattr(config, "parent", None):  # its embeddings are large; their keys name weights, data and code

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
@@ -20,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from smp import paths, submission
 from smp.data import ensure_data
 from smp.data.locks import hold
+from smp.data.pictures import has_pictures
 from smp.paths import ROOT, DataError, Track, one_line_errors
 from smp.report import page
 from smp.runner import data_name, write_scores
@@ -49,7 +49,6 @@ class Stage:
 
 
 LIBRARIES = ("torch", "open_clip", "lightgbm", "catboost", "sklearn.linear_model")
-PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 CLIPS = "features/image/*, metrics.json"
 LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
 VIDEO = "oof.parquet, months.parquet, test.parquet, metrics.json"
@@ -179,11 +178,6 @@ def with_parents(stages: Sequence[Stage]) -> list[Stage]:
     for stage in reversed(STAGES):  # parents stand before their children
         names |= {*stage.parents} if stage.name in names else set()
     return [s for s in STAGES if s.name in names and paths.profile() in s.profiles]
-
-
-def has_pictures(folder: Path) -> bool:
-    """Whether a file below the folder is named like a picture."""
-    return any(name.lower().endswith(PICTURES) for _, _, names in os.walk(folder, followlinks=True) for name in names)
 
 
 def without_pictures(stages: Sequence[Stage]) -> list[Stage]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from smp.paths import DataError
 
 MAX_PIXELS = 64_000_000  # more than any camera of the data set; a few kilobytes can claim billions
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # no EPS: Pillow hands that to Ghostscript
 ImageFile.LOAD_TRUNCATED_IMAGES = True
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
@@ -48,6 +49,11 @@ def load_rgb(path: Path) -> Image.Image | None:
             return picture.convert("RGB")
     except Exception:  # decoders raise whatever they like on damaged files: OSError, SyntaxError, struct.error, ...
         return None
+
+
+def has_pictures(folder: Path) -> bool:
+    """Whether a file below the folder is named like a picture."""
+    return any(name.lower().endswith(SUFFIXES) for _, _, names in os.walk(folder, followlinks=True) for name in names)
 
 
 def scan(folder: Path, image_paths: Sequence[str], workers: int = 16) -> pd.DataFrame:

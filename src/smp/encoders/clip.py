@@ -18,7 +18,7 @@ from smp.encoders.base import Encoder
 from smp.encoders.weights import hub_folder
 from smp.paths import DataError
 
-WEIGHTS = "open_clip_model.safetensors"
+WEIGHTS, CARD = "open_clip_model.safetensors", "open_clip_config.json"  # of an open_clip folder
 PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -41,7 +41,7 @@ def load_clip(model: str, pretrained: str = "") -> Clip:
         folder = paths.output("image") / model.removeprefix("local-dir:")
         source, file = model, folder / WEIGHTS
         model = f"local-dir:{folder}"
-        for name in ("open_clip_config.json", WEIGHTS):
+        for name in (CARD, WEIGHTS):
             if not (folder / name).exists():
                 raise DataError(f"{folder / name}: no such file; make it with: python exp/{folder.name}/train.py")
         settings = {}

@@ -19,11 +19,10 @@ from tqdm import tqdm
 
 from smp.data.pictures import load_rgb
 from smp.data.store import replacing
-from smp.encoders.clip import WEIGHTS, TextTower
+from smp.encoders.clip import CARD, WEIGHTS, TextTower
 from smp.encoders.parallel import device, load_checkpoint, save_checkpoint
 from smp.paths import DataError
 
-CARD = "open_clip_config.json"
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
 
