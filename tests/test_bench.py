@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from smp.bench import full
-from smp.paths import ROOT, DataError
+from smp.errors import DataError
+from smp.paths import ROOT
 from smp.report.readme import block
 
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from smp import check
-from smp.data import image, video
+from smp.tracks.image import read as image
+from smp.tracks.video import read as video
 
 IMAGE = {
     "additional_information": {"Pathalias": "None", "Ispublic": "1", "Mediastatus": "ready"},

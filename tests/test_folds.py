@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from smp import paths
+from smp.errors import DataError
 from smp.folds import N_FOLDS, label_blocks, load_folds, make_folds, months, time_blocks
-from smp.paths import DataError
 
 
 def posts_of(n=500, users=60, seed=0, test=50):

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from smp import features, paths, runner
-from smp.data import load_posts
-from smp.data.store import read_table, write_embeddings
+from smp.disk.store import read_table, write_embeddings
 from smp.folds import load_folds
 from smp.paths import ROOT
+from smp.tracks.load import load_posts
 
 FAST = "--catboost.rounds 20 --tabnet.epochs 1 --mlp.epochs 1 --trials 5 --text clip_text_pca --metadata post_stats"
 

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from smp.metrics import error_weight, mae, mape, mean_and_errors, post_losses, src
+from smp import tracks
+from smp.metrics import mae, mape, mean_and_errors, src
 
 
 def test_src_is_the_papers_formula_without_ties_and_average_ranks_with_them():
@@ -25,14 +26,13 @@ def test_errors():
     assert mape(y, p) == (1 / 2 + 1 / 4) / 2
 
 
-def test_post_losses_average_to_the_metric_and_weights_are_those_of_its_median():
+def test_item_losses_average_to_the_metric_and_weights_are_those_of_its_median():
     rng = np.random.default_rng(0)
     y, p = rng.uniform(1, 9, 50), rng.uniform(1, 9, 50)
-    assert np.isclose(post_losses("video", y, p).mean(), mape(y, p))
-    assert np.isclose(post_losses("image", y, p).mean(), mae(y, p))
     for track, metric in {"video": mape, "image": mae}.items():
-        candidates = np.sort(y)
-        weight = error_weight(track, candidates)
+        task, candidates = tracks.get(track).task, np.sort(y)
+        assert np.isclose(task.item_loss(y, p).mean(), metric(y, p)) and task.error == metric.__name__
+        weight = task.weight(candidates)
         best = candidates[np.searchsorted(np.cumsum(weight), weight.sum() / 2)]
         assert metric(y, np.full(50, best)) <= min(metric(y, np.full(50, c)) for c in candidates) + 1e-12
 

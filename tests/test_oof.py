@@ -7,10 +7,10 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
 from smp import paths
-from smp.data.store import read_table, write_table
+from smp.disk.store import read_table, write_table
+from smp.errors import DataError
 from smp.folds import make_folds
 from smp.oof import cross_fit, load_months, load_oof, parts_of, write_predictions
-from smp.paths import DataError
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from smp import paths
+from smp.errors import DataError
 from smp.metrics import mae
 from smp.oof import parts_of
-from smp.paths import ROOT, DataError
+from smp.paths import ROOT
 from smp.report import figures, model, page, readme
 from smp.report.results import Results
 from smp.stages import STAGES

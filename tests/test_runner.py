@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from smp import features, paths, runner
-from smp.data import load_posts
-from smp.data.store import read_table
+from smp.disk.store import read_table
 from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.metrics import mape
 from smp.oof import load_oof
 from smp.runner import Experiment, run_cv
+from smp.tracks.load import load_posts
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ import torch
 
 from smp import features, paths
 from smp.clip_ft import train as trainer
-from smp.data import pictures
-from smp.data.store import read_embeddings, read_table, write_embeddings
+from smp.disk import pictures
+from smp.disk.store import read_embeddings, read_table, write_embeddings
 from smp.encoders.clip import load_clip
-from smp.paths import ROOT, DataError
+from smp.errors import DataError
+from smp.paths import ROOT
 
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "exp").rglob("*.py")])
 FORBIDDEN = {  # called by these names, data become code

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smp import paths
-from smp.data import load_posts
-from smp.data.store import write_table
+from smp.disk.store import write_table
+from smp.errors import DataError
 from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.runner import Experiment, run_cv, write_json
 from smp.selection import Selection, least
+from smp.tracks.load import load_posts
 
 ROW = st.tuples(st.sampled_from([0.1, 0.5, 0.5001, 2.0, np.nan]), st.integers(0, 3))  # loss and class
 
@@ -73,7 +74,7 @@ def test_without_losses_the_command_is_named_and_nothing_is_read_where_all_are_k
     posts = load_posts("image")
     rows = np.arange(100)
     assert Selection().rows("image", posts, rows) is rows
-    with pytest.raises(paths.DataError, match=r"python exp/exp001_clip_ft/train\.py"):
+    with pytest.raises(DataError, match=r"python exp/exp001_clip_ft/train\.py"):
         Selection(0.5).rows("image", posts, rows)
-    with pytest.raises(paths.DataError, match="must be over 0"):
+    with pytest.raises(DataError, match="must be over 0"):
         Selection(0.0).rows("image", posts, rows)

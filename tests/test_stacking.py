@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
-from smp import paths, runner
-from smp.data import load_posts
-from smp.data.store import read_table
+from smp import paths, runner, tracks
+from smp.disk.store import read_table
 from smp.folds import load_folds
 from smp.learners import LightGBM
-from smp.metrics import loss
 from smp.runner import Experiment, run_cv
 from smp.stacking import METHODS, Fusion, blend_weights, combine, run_fusion
+from smp.tracks.load import load_posts
+
+IMAGE, VIDEO = tracks.get("image").task, tracks.get("video").task
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def level1():
 def test_mean_and_rank_mean_are_what_they_say(level1):
     pred, y = level1
     query = pred[:50]
-    args = (pred[50:], y[50:], query, "image", 5, 0)
+    args = (pred[50:], y[50:], query, IMAGE, 5, 0)
     np.testing.assert_allclose(combine("mean", *args), query.mean(axis=1))
     ranked = combine("rank_mean", *args)
     order = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
@@ -38,19 +39,19 @@ def test_mean_and_rank_mean_are_what_they_say(level1):
     np.testing.assert_allclose(np.sort(ranked), np.sort(query.mean(axis=1)))
 
 
-@pytest.mark.parametrize("track", paths.TRACKS)
+@pytest.mark.parametrize("track", tracks.names())
 def test_the_blend_prefers_the_better_model_and_is_no_worse_than_the_mean(level1, track):
-    pred, y = level1
-    weights = blend_weights(pred, y, track, 60, 0)
+    (pred, y), task = level1, tracks.get(track).task
+    weights = blend_weights(pred, y, task, 60, 0)
     assert weights.sum() == pytest.approx(1) and (weights >= 0).all() and weights.argmax() == 0 and weights[0] > 0.6
-    assert loss(track, y, pred @ weights) <= loss(track, y, pred.mean(axis=1))
-    np.testing.assert_array_equal(weights, blend_weights(pred, y, track, 60, 0))
+    assert task.loss(y, pred @ weights) <= task.loss(y, pred.mean(axis=1))
+    np.testing.assert_array_equal(weights, blend_weights(pred, y, task, 60, 0))
 
 
 def test_linear_repairs_a_scale(level1):
     pred, y = level1
     pred = pred * 0.5 + 1
-    assert loss("image", y, combine("linear", pred, y, pred, "image", 0, 0)) < loss("image", y, pred[:, 0]) - 0.3
+    assert IMAGE.loss(y, combine("linear", pred, y, pred, IMAGE, 0, 0)) < IMAGE.loss(y, pred[:, 0]) - 0.3
 
 
 def test_median_bends_the_mean_where_low_labels_spread():
@@ -58,8 +59,8 @@ def test_median_bends_the_mean_where_low_labels_spread():
     mean = rng.uniform(3, 12, 3000)
     y = np.maximum(mean + rng.normal(0, np.where(mean < 6, 2.0, 0.3)), 0.5)
     pred = np.column_stack([mean - 0.1, mean + 0.1])
-    bent = combine("median", pred[:2000], y[:2000], pred[2000:], "video", 0, 0)
-    assert loss("video", y[2000:], bent) < loss("video", y[2000:], mean[2000:]) - 0.01
+    bent = combine("median", pred[:2000], y[:2000], pred[2000:], VIDEO, 0, 0)
+    assert VIDEO.loss(y[2000:], bent) < VIDEO.loss(y[2000:], mean[2000:]) - 0.01
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from smp import paths, stages, submission
-from smp.data import load_posts
-from smp.data.pictures import has_pictures
-from smp.paths import ROOT, DataError
+from smp.disk.pictures import has_pictures
+from smp.errors import DataError
+from smp.paths import ROOT
 from smp.stages import FINAL, STAGES, Stage
+from smp.tracks.load import load_posts
 
 SCRIPT = '''"""Parents: none."""
 from dataclasses import dataclass

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from smp import features, paths
-from smp.data import load_posts
-from smp.data.store import write_embeddings, write_table
+from smp.disk.store import write_embeddings, write_table
 from smp.folds import load_folds
 from smp.matrix import FeatureMatrix
 from smp.paths import ROOT
 from smp.runner import write_json
+from smp.tracks.load import load_posts
 
 FAST = ("--lightgbm.rounds", "5", "--catboost.rounds", "5", "--processes", "1")
 SOURCE = ROOT.parent / "shared" / "seeds"

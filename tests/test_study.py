@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp.data import load_posts
+from smp.errors import DataError
 from smp.folds import load_folds
 from smp.metrics import mae, src
 from smp.oof import parts_of
-from smp.paths import DataError
 from smp.study import cross_predict, run_cells, seed_scores, spread
+from smp.tracks.load import load_posts
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from smp.data.locks import locked
+from smp.disk.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp import paths, submission
-from smp.data import load_posts
-from smp.data.store import write_table
-from smp.paths import DataError
+from smp import paths, submission, tracks
+from smp.disk.store import write_table
+from smp.errors import DataError
+from smp.tracks.load import load_posts
 
 
 @pytest.fixture
 def finished(demo_run):
     """A finished experiment of each track whose predictions run from far below to far above the labels' range."""
-    for track in paths.TRACKS:
+    for track in tracks.names():
         posts = load_posts(track)
         ids = posts.index[posts["split"] == "test"]
         folder = paths.output(track) / f"exp900_{track}"

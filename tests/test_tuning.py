@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 
 from smp import paths, runner
-from smp.data import load_posts
+from smp.errors import DataError
 from smp.folds import load_folds
 from smp.learners import MLP, CatBoost, LightGBM, TabNet
-from smp.paths import DataError
 from smp.runner import Experiment, run_cv
+from smp.tracks.load import load_posts
 from smp.tuning import search
 
 

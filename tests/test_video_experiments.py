@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from smp import features, paths
-from smp.data import load_posts
-from smp.data.store import read_table
+from smp.disk.store import read_table
 from smp.metrics import mape
 from smp.paths import ROOT
+from smp.tracks.load import load_posts
 
 TREES = ["--learner.rounds", "20", "--seeds", "0", "--features", "video_stats", "--label-features", "user_labels"]
 ARGUMENTS = {

@@ -8,12 +8,12 @@ Reads the pictures and descriptions of the training posts, never a popularity la
 from dataclasses import dataclass, field
 
 from smp import paths
-from smp.data import load_posts, train_mask
 from smp.encoders import descriptions, picture_paths
 from smp.encoders.contrastive import SmallClip, pretrain
 from smp.encoders.inputs import Description
 from smp.encoders.parallel import once
 from smp.runner import Run, run_features
+from smp.tracks.load import load_posts, train_mask
 
 
 @dataclass(frozen=True)

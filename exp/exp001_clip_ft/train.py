@@ -23,14 +23,15 @@ from smp.clip_ft.inputs import Inputs, Store
 from smp.clip_ft.model import ModelConfig
 from smp.clip_ft.prototypes import draw
 from smp.clip_ft.train import TrainConfig
-from smp.data import load_posts, source_hash
-from smp.data.store import read_table, write_table
+from smp.disk.hashes import source_hash
+from smp.disk.store import read_table, write_table
 from smp.encoders import Loading, descriptions, picture_paths
 from smp.encoders.clip import augmentation, load_clip
 from smp.encoders.parallel import once
 from smp.folds import load_folds
 from smp.oof import finished
 from smp.runner import Run, run_features
+from smp.tracks.load import load_posts
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import json
 from dataclasses import dataclass, field, replace
 
 from smp import paths
-from smp.data import fingerprint, load_posts
 from smp.encoders import Loading, descriptions, encode_posts
 from smp.encoders.clip import load_clip, text_encoder
 from smp.oof import finished
 from smp.runner import Run, run_features
+from smp.tracks.load import fingerprint, load_posts
 
 
 @dataclass(frozen=True)

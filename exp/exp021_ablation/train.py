@@ -19,14 +19,14 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from smp import features, paths
-from smp.data import load_posts
-from smp.data.store import replacing
+from smp.disk.store import replacing
 from smp.folds import load_folds
 from smp.learners import CatBoost, LightGBM
 from smp.oof import Part
 from smp.present import COLORS, markdown, save, subplots
 from smp.runner import Run, run_features
 from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
+from smp.tracks.load import load_posts
 
 STATISTICS = {False: ("post_stats", "time_place", "account"), True: ("post_stats", "time_place", "user_behaviour")}
 REPRESENTATIONS = {

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from smp import features
-from smp.data import load_posts
-from smp.data.store import replacing
+from smp.disk.store import replacing
 from smp.folds import load_folds
 from smp.learners import CatBoost, LightGBM
 from smp.oof import Part
@@ -20,6 +19,7 @@ from smp.present import COLORS, PALE, save, subplots
 from smp.runner import Run, run_features
 from smp.selection import Selection
 from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
+from smp.tracks.load import load_posts
 
 PAPER_SHARE, PAPER_LOSS = 0.77, 0.01  # "only 77 % of selected training samples ... less than 1 % degradation"
 METHODS = {"loss": "least loss", "class": "least loss of each class", "chance": "random"}

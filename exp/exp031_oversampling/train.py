@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from smp import features
-from smp.data import load_posts
-from smp.data.store import replacing
+from smp.disk.store import replacing
 from smp.folds import load_folds
 from smp.learners import CatBoost, LightGBM
 from smp.matrix import FeatureMatrix
@@ -27,6 +26,7 @@ from smp.oof import Part
 from smp.present import COLORS, PALE, save, subplots
 from smp.runner import Run, run_features
 from smp.study import Cell, cross_predict, run_cells, say
+from smp.tracks.load import load_posts
 
 METHODS = {"none": "as they are", "copies": "copies", "smote": "SMOTE"}
 

@@ -14,14 +14,14 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from smp import features
-from smp.data import load_posts
-from smp.data.store import replacing
+from smp.disk.store import replacing
 from smp.folds import load_folds
 from smp.metrics import mae, src
 from smp.oof import load_oof
 from smp.present import COLORS, save, subplots
 from smp.runner import Run, run_features
 from smp.study import say
+from smp.tracks.load import load_posts
 
 COSINES = {"clip_ft_cosine_clip": "pre-trained CLIP", "clip_ft_cosine": "fine-tuned (x~ and T~ of the class)"}
 LOOK_ALIKE, DIFFERENCE, STABLE = 0.85, 3.0, 0.15  # the paper's figures: cosine, 300 %, standard deviation

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from smp import features
-from smp.data import load_posts
-from smp.data.store import replacing
+from smp.disk.store import replacing
+from smp.errors import one_line_errors
 from smp.folds import make_folds
 from smp.learners import LightGBM
 from smp.metrics import mae, src
 from smp.oof import Part, cross_fit, parts_of
-from smp.paths import one_line_errors
 from smp.runner import Run, finish, open_folder, parse_run
+from smp.tracks.load import load_posts
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

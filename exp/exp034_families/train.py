@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from smp import features
-from smp.data import load_posts
-from smp.data.store import replacing
+from smp.disk.store import replacing
+from smp.errors import one_line_errors
 from smp.folds import label_blocks, load_folds
 from smp.learners import LightGBM
 from smp.oof import cross_fit, parts_of
-from smp.paths import one_line_errors
 from smp.runner import Run, finish, open_folder, parse_run, part_matrix, score
+from smp.tracks.load import load_posts
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from smp import features
-from smp.data import load_posts
-from smp.data.store import replacing
+from smp import features, tracks
+from smp.disk.store import replacing
 from smp.folds import label_blocks, load_folds
 from smp.learners import LightGBM
-from smp.metrics import TRACK_METRICS
 from smp.oof import cross_fit, finished, parts_of
 from smp.present import COLORS, PALE, save, subplots
 from smp.runner import Run, part_matrix, run_features
 from smp.study import say
+from smp.tracks.load import load_posts
 
 REPRESENTATIONS = {
     "no pixels": (),
@@ -31,7 +30,7 @@ REPRESENTATIONS = {
     "CLIP_FT": ("clip_ft_pca", "clip_ft_stats"),
     "CNN + BERT": ("resnet_image_pca", "bert_text_pca"),
 }
-METRICS = TRACK_METRICS["image"]
+METRICS = tracks.get("image").task.metrics
 BETTER = {"src": 1, "mae": -1}  # sign of a step that is an improvement
 
 
@@ -109,15 +108,15 @@ def compare(made: dict[str, tuple[int, np.ndarray]], y: np.ndarray, resamples: i
     rows = {}
     for name, (columns, pred) in made.items():
         row = {"columns": columns}
-        for metric, function in METRICS.items():
-            by_seed = np.array([function(y, p) for p in pred.T])
-            row[metric] = by_seed.mean()
+        for metric in METRICS:
+            by_seed = np.array([metric(y, p) for p in pred.T])
+            row[metric.name] = by_seed.mean()
             for other in ("no pixels", "frozen CLIP"):
                 base = made[other][1]
-                step = by_seed - [function(y, p) for p in base.T]
+                step = by_seed - [metric(y, p) for p in base.T]
                 means = pred.mean(1), base.mean(1)
-                drawn = [np.subtract(*(function(y[i], m[i]) for m in means)) for i in draws]
-                ours = f"{metric} - {other}"
+                drawn = [np.subtract(*(metric(y[i], m[i]) for m in means)) for i in draws]
+                ours = f"{metric.name} - {other}"
                 row |= {ours: step.mean(), f"{ours}, sd": step.std(ddof=1), f"{ours}, se": np.std(drawn)}
         rows[name] = row
     return pd.DataFrame(rows).T.round(4)
@@ -130,10 +129,10 @@ def draw(table: pd.DataFrame, accuracy: pd.DataFrame, path: Path) -> None:
     left.set(title=f"right subcategory, out of fold, {int(accuracy['rows'].iloc[0]):,} posts", ylim=(0, 1))
     rows = table.drop(index="no pixels")
     for axis, metric in zip(right, METRICS):
-        step = f"{metric} - no pixels"
+        step = f"{metric.name} - no pixels"
         axis.barh(rows.index, rows[step], xerr=rows[f"{step}, se"], color=COLORS[0])
         axis.invert_yaxis()
-        axis.set_title(f"holdout {metric.upper()} against no pixels, {table.loc['no pixels', metric]:.4f}")
+        axis.set_title(f"holdout {metric.name.upper()} against no pixels, {table.loc['no pixels', metric.name]:.4f}")
     save(figure, path)
 
 

@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 
 from smp import features
-from smp.data import load_posts
-from smp.data.store import replacing
+from smp.disk.store import replacing
+from smp.errors import one_line_errors
 from smp.features.time_place import seconds
 from smp.folds import N_FOLDS, label_blocks
 from smp.learners import LightGBM
 from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
 from smp.oof import Part, cross_fit
-from smp.paths import one_line_errors
 from smp.runner import Run, finish, open_folder, parse_run, part_matrix
+from smp.tracks.load import load_posts
 
 RAW_TIME = ("time_day", "post_number", "post_number_share")
 

@@ -14,11 +14,10 @@ from itertools import chain, islice
 import numpy as np
 import pandas as pd
 
-from smp import features
-from smp.data.store import replacing
+from smp import features, tracks
+from smp.disk.store import replacing
 from smp.folds import label_blocks
 from smp.learners import MLP, CatBoost, Learner, TabNet
-from smp.metrics import loss
 from smp.oof import Part, cross_fit, parts_of
 from smp.pseudo_label import Fit, PseudoLabels, accepted_rounds
 from smp.runner import Run, part_matrix, run_experiment, score, write_json
@@ -99,9 +98,9 @@ def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callab
         inner = Part(f"{part.name} inner", part.train[~late], part.train[late])
         fit, true = fitter(inner, config.features, config.label_features, learners), y[inner.query]
         plain = fit(none, none)
-        blend = blend_weights(plain.mean(axis=2), true, TRACK, config.trials, 0)
+        blend = blend_weights(plain.mean(axis=2), true, tracks.get(TRACK).task, config.trials, 0)
         ladder = chain([plain], config.pseudo.refine(fit, plain, blend))
-        return blend, *accepted_rounds(loss(TRACK, true, pred.mean(axis=2) @ blend) for pred in ladder)
+        return blend, *accepted_rounds(tracks.get(TRACK).task.loss(true, pred.mean(axis=2) @ blend) for pred in ladder)
 
     def steps(part: Part) -> np.ndarray:
         """(q, models + 2 + seeds): every learner, their mean, the blend, and the blend after the rounds by seed."""

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from smp import features
-from smp.data.store import replacing
-from smp.folds import MONTHS
+from smp import features, tracks
+from smp.disk.store import replacing
 from smp.matrix import FeatureMatrix
-from smp.metrics import mean_and_errors, post_losses
+from smp.metrics import mean_and_errors
 from smp.oof import Part, cross_fit, parts_of
 from smp.runner import Run, run_experiment
 
@@ -88,7 +87,7 @@ def fit_predict(config: Config, X: FeatureMatrix, y: np.ndarray, part: Part) -> 
 
 def recipe(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
     X, y = features.load("video", run.config.features, posts), posts["label"].to_numpy()
-    parts = [p for p in parts_of(posts, folds, MONTHS["video"]) if p.month]
+    parts = [p for p in parts_of(posts, folds, tracks.get("video").months) if p.month]
     started, rows, base = time.perf_counter(), [], None
     for name, change in {"the recipe": {}, **STEPS}.items():
         if not change:
@@ -99,7 +98,7 @@ def recipe(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part
             made = cross_fit(folder, posts.index, parts, lambda part, c=config: fit_predict(c, X, y, part))
         pred = pd.concat([made[p.name].mean(axis=1) for p in parts])
         month = np.repeat([p.name for p in parts], [len(p.query) for p in parts])
-        losses = post_losses("video", posts["label"].loc[pred.index].to_numpy(), pred.to_numpy())
+        losses = tracks.get("video").task.item_loss(posts["label"].loc[pred.index].to_numpy(), pred.to_numpy())
         row = {"step": name, "rows": len(pred), "mape": mean_and_errors(losses, month)["mean"]}
         base = losses if base is None else base
         given = mean_and_errors(losses - base, month)  # above 0: the step helps

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smp import features
-from smp.data import load_posts
-from smp.data.store import replacing
-from smp.folds import MONTHS, label_blocks, load_folds
+from smp import features, tracks
+from smp.disk.store import replacing
+from smp.errors import one_line_errors
+from smp.folds import label_blocks, load_folds
 from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM
 from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
-from smp.metrics import error_weight, mean_and_errors, post_losses
+from smp.metrics import mean_and_errors
 from smp.oof import Part, cross_fit, parts_of
-from smp.paths import one_line_errors
 from smp.runner import Experiment, Run, finish, open_folder, out_of_fold, parse_run, part_matrix
+from smp.tracks.load import load_posts
 
 LOW = 4.0  # labels below make a quarter of the MAPE
 PUBLIC = (
@@ -34,6 +34,8 @@ PUBLIC = (
     *("content_words", "suggested_words", "hour", "weekday", "has_face", "face_frame_rate", "avg_faces_per_frame"),
     *("avg_face_area_ratio", "close_up_ratio", "rms_mean", "tempo", "spectral_centroid_mean"),
 )
+
+TASK = tracks.get("video").task
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Config(Experiment):
     learner: LightGBM = LightGBM(objective="l1", rounds=700, learning_rate=0.02, min_child_samples=10)
     weight: str = "inverse_label"
     seeds: tuple[int, ...] = (0, 1, 2)
-    months: int = MONTHS["video"]  # the last labelled ones
+    months: int = tracks.get("video").months  # the last labelled ones
 
 
 FEW = LightGBM(objective="l1", rounds=600, num_leaves=8, feature_fraction=0.3)
@@ -150,7 +152,7 @@ def fit_predict(config: Experiment, idea: Idea, posts: pd.DataFrame, part: Part)
         pred = config.learner.fit(train, target, weight, seed).predict(query)
         if config.median_folds:
             inner = out_of_fold(config.learner, train, target, weight, seed, config.median_folds)
-            pred = local_median(inner, target, error_weight("video", target), pred)
+            pred = local_median(inner, target, TASK.weight(target), pred)
         columns.append(np.exp(pred) if idea.log_target else pred)
     return np.column_stack(columns)
 
@@ -170,7 +172,7 @@ def make(run: Run) -> dict:
             folder = run.folder / hashlib.blake2b(repr((config, idea)).encode(), digest_size=6).hexdigest()
             made = cross_fit(folder, posts.index, parts, partial(fit_predict, config, idea, posts))
             means[name] = pd.concat([made[p.name].mean(axis=1) for p in parts]).to_numpy()
-        losses[name] = post_losses("video", y, means[name])
+        losses[name] = TASK.item_loss(y, means[name])
         step = mean_and_errors(losses[name] - losses[idea.against], month)
         gains = step["mean"] < -step["se_posts"] and step["mean_of_groups"] < -step["se_groups"]
         rows.append({

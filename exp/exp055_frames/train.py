@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from smp import paths
-from smp.data import fingerprint, load_posts
-from smp.data.store import read_embeddings, read_note, write_table
+from smp.disk.store import read_embeddings, read_note, write_table
 from smp.encoders import Loading, encode_posts
 from smp.encoders.frames import frame_encoder, video_paths
 from smp.encoders.timm_image import timm_encoder
+from smp.errors import one_line_errors
 from smp.features.text import pca
-from smp.paths import one_line_errors
 from smp.runner import finish, open_folder, parse_run
+from smp.tracks.load import fingerprint, load_posts
 
 
 @dataclass(frozen=True)

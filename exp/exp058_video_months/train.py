@@ -12,18 +12,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from smp.data import load_posts
-from smp.data.store import replacing
-from smp.folds import MONTHS, months
+from smp import tracks
+from smp.disk.store import replacing
+from smp.errors import one_line_errors
+from smp.folds import months
 from smp.learners.medians import weighted_median
-from smp.metrics import error_weight, mean_and_errors, post_losses
+from smp.metrics import mean_and_errors
 from smp.oof import load_months
-from smp.paths import one_line_errors
 from smp.present import markdown, save, subplots
 from smp.runner import Run, finish, open_folder, parse_run
 from smp.study import say
+from smp.tracks.load import load_posts
 
 BASE = "exp051_lgbm"
+VIDEO = tracks.get("video")
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,13 @@ def make(run: Run) -> dict:
     started, posts = time.perf_counter(), load_posts("video")
     pred, label = load_months("video", run.config.parents), posts["label"].to_numpy()
     constant = {
-        name: weighted_median(label[earlier], error_weight("video", label[earlier])[None])[0]
-        for name, earlier, _ in months(posts, MONTHS["video"])
+        name: weighted_median(label[earlier], VIDEO.task.weight(label[earlier])[None])[0]
+        for name, earlier, _ in months(posts, VIDEO.months)
     }
     pred.insert(1, "best constant", pred["month"].map(constant))
     month, y = pred.pop("month").to_numpy(), posts.loc[pred.index, "label"].to_numpy()
     late, rows = np.isin(month, np.unique(month)[-2:]), []
-    losses = {name: post_losses("video", y, column.to_numpy()) for name, column in pred.items()}
+    losses = {name: VIDEO.task.item_loss(y, column.to_numpy()) for name, column in pred.items()}
     for name, loss in losses.items():
         last, every = mean_and_errors(loss[late], month[late]), mean_and_errors(loss, month)
         step = mean_and_errors(loss - losses[BASE], month)

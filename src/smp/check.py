@@ -2,33 +2,28 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from smp import paths
-from smp.data import image, pictures, read_posts, video
-
-SITES = {"image": image.SITE, "video": video.SITE}
+from smp import paths, tracks
+from smp.errors import DataError
+from smp.tracks.load import read_posts
 
 
-def report(track: paths.Track) -> None:
+def report(track: str) -> None:
     """Print all that is known about a track's data. Raises DataError (or OSError) on the first fatal problem."""
     folder = paths.data(track)
     if paths.is_demo(track):
         print(f"{track}: GENERATED DEMO DATA in {folder}")
-        _line("official", f"none in {paths.official(track)}; get them from {SITES[track]}")
+        _line("official", f"none in {paths.official(track)}; get them from {tracks.get(track).site}")
     else:
         print(f"{track}: official data in {folder}")
     posts, quirks = read_posts(track)
     train, test = (posts[posts["split"] == split] for split in ("train", "test"))
     _line("posts", f"{len(train):,} train, {len(test):,} test")
     _line("handled", ", ".join(f"{name}: {quirks[name]:,}" for name in sorted(quirks)) or "no quirk met")
-    if track == "image":
-        _images(folder, posts["image_path"])
-    else:
-        _videos(folder, posts["video_path"])
+    for name, value in tracks.get(track).media(folder, posts):
+        _line(name, value)
     extra = sorted(path.name for path in paths.extra_features(track).glob("*.parquet"))
     _line("extra", ", ".join(extra) or f"no feature files in {paths.extra_features(track)} (optional)")
     users, others = train["user_id"].unique(), test["user_id"].unique()
@@ -45,32 +40,15 @@ def _line(name: str, value: str) -> None:
     print(f"  {name:<11}{value}", flush=True)
 
 
-def _images(folder: Path, image_paths: pd.Series) -> None:
-    status = pictures.scan(folder, image_paths)["status"]
-    counts = status.value_counts()
-    _line("images", f"{counts['ok']:,} ok, {counts['missing']:,} missing, {counts['unreadable']:,} unreadable")
-    for kind in ("missing", "unreadable"):
-        if counts[kind]:
-            remedy = "" if paths.is_demo("image") else f"; get it from {SITES['image']}"  # the demo's are so on purpose
-            _line("", f"{kind}, e.g. {folder / image_paths[status == kind].iloc[0]}{remedy}")
-
-
-def _videos(folder: Path, video_paths: pd.Series) -> None:
-    named = [path for path in video_paths if path]
-    pictures.check_inside(folder, named)
-    found = sum((folder / path).is_file() for path in named)
-    _line("videos", f"{found:,} of {len(video_paths):,} files there (none is needed)")
-
-
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m smp.check", description=__doc__)
-    parser.add_argument("track", nargs="?", default="all", choices=[*paths.TRACKS, "all"])
+    parser.add_argument("track", nargs="?", default="all", choices=[*tracks.names(), "all"])
     track = parser.parse_args(arguments).track
     problems = []
-    for one in paths.TRACKS if track == "all" else (track,):
+    for one in tracks.names() if track == "all" else (track,):
         try:
             report(one)
-        except (paths.DataError, OSError) as error:
+        except (DataError, OSError) as error:
             problems.append(f"FATAL {one}: {error}")
     for problem in problems:
         print(problem, file=sys.stderr)

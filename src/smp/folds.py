@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 
 from smp import paths
-from smp.data.store import read_table, write_table
-from smp.paths import DataError, Track
+from smp.disk.store import read_table, write_table
+from smp.errors import DataError
 
 Scheme = Literal["time", "user", "random"]
 N_FOLDS = 5
-MONTHS: dict[Track, int] = {"image": 0, "video": 6}  # last labelled months, each also predicted from all earlier ones
 
 
 def time_blocks(time: pd.Series, n_blocks: int = N_FOLDS) -> np.ndarray:
@@ -50,7 +49,7 @@ def make_folds(posts: pd.DataFrame, scheme: Scheme = "time", seed: int = 0) -> p
     return pd.DataFrame({"fold": fold, "holdout": block == N_FOLDS - 1}, index=train.index)
 
 
-def load_folds(track: Track, posts: pd.DataFrame, scheme: Scheme = "time") -> pd.DataFrame:
+def load_folds(track: str, posts: pd.DataFrame, scheme: Scheme = "time") -> pd.DataFrame:
     """The track's stored fold table, made on the first call. Raises DataError when it was made for other posts."""
     path = paths.fold_table(track, scheme)
     if not path.exists():

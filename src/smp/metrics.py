@@ -1,7 +1,46 @@
-"""The challenge's metrics, each `(y_true, y_pred) -> float`."""
+"""What predictions are judged by: metrics with their direction, and a track's task made of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import spearmanr
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of predictions (n,) or (n, k) against labels of the same shape."""
+
+    name: str
+    function: Callable[[np.ndarray, np.ndarray], float]
+    greater_is_better: bool
+
+    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
+        return float(self.function(np.asarray(y_true), np.asarray(y_pred)))
+
+    @property
+    def sign(self) -> int:
+        """+1 where greater is better, else -1."""
+        return 1 if self.greater_is_better else -1
+
+    def share(self, value: float, best: float) -> float:
+        """How much of the best reachable score a score is: 1 is all of it, whichever way the metric goes."""
+        return value / best if self.greater_is_better else best / value
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a track asks of its predictions."""
+
+    metrics: tuple[Metric, ...]  # the first is the headline
+    loss: Callable[[np.ndarray, np.ndarray], float]  # (y, p) -> what searches and blends minimise
+    item_loss: Callable[[np.ndarray, np.ndarray], np.ndarray]  # (y, p) -> (n,) what each item adds to the mean error
+    error: str  # name of the metric that is the mean of `item_loss`
+    weight: Callable[[np.ndarray], np.ndarray]  # y -> (n,) of each label in the median that minimises the mean error
+
+    def scores(self, y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
+        """Every metric by its name."""
+        return {metric.name: metric(y_true, y_pred) for metric in self.metrics}
 
 
 def src(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -21,19 +60,9 @@ def mape(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     return float(np.mean(np.abs(np.asarray(y_true) - y_pred) / y_true))
 
 
-# What each track is scored by.
-TRACK_METRICS = {"image": {"src": src, "mae": mae}, "video": {"mape": mape}}
-
-
-def post_losses(track: str, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """(n,) what each post adds to the track's mean error: its absolute error, for videos as a share of the label."""
-    error = np.abs(np.asarray(y_true) - y_pred)
-    return error / y_true if track == "video" else error
-
-
-def error_weight(track: str, y: np.ndarray) -> np.ndarray:
-    """(n,) weight of each label in the median that minimises the track's mean error: 1 / y for videos."""
-    return 1 / y if track == "video" else np.ones(len(y))
+SRC = Metric("src", src, greater_is_better=True)
+MAE = Metric("mae", mae, greater_is_better=False)
+MAPE = Metric("mape", mape, greater_is_better=False)
 
 
 def mean_and_errors(values: np.ndarray, group: np.ndarray) -> dict[str, float]:
@@ -51,10 +80,3 @@ def mean_and_errors(values: np.ndarray, group: np.ndarray) -> dict[str, float]:
         "mean_of_groups": float(of_group.mean()),
         "se_groups": float(np.std(of_group, ddof=1) / k**0.5) if k > 1 else float("nan"),
     }
-
-
-def loss(track: str, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """What searches minimise: MAPE for the video track; MAE as a share of the best constant's, less SRC, for images."""
-    if track == "video":
-        return mape(y_true, y_pred)
-    return mae(y_true, y_pred) / mae(y_true, np.median(y_true)) - src(y_true, y_pred)

@@ -9,10 +9,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from smp import paths
-from smp.data.locks import locked
-from smp.data.store import read_table, write_table
+from smp.disk.locks import locked
+from smp.disk.store import read_table, write_table
+from smp.errors import DataError
 from smp.folds import months
-from smp.paths import DataError, Track
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def write_predictions(folder: Path, folds: pd.DataFrame, predictions: dict[str, 
         write_table(folder / "months.parquet", table)
 
 
-def finished(track: Track, name: str) -> Path:
+def finished(track: str, name: str) -> Path:
     """Folder of a finished experiment. Raises DataError naming the command that makes it."""
     folder = paths.output(track) / name
     if not (folder / "metrics.json").exists():
@@ -97,7 +97,7 @@ def finished(track: Track, name: str) -> Path:
     return folder
 
 
-def load_months(track: Track, experiments: Sequence[str]) -> pd.DataFrame:
+def load_months(track: str, experiments: Sequence[str]) -> pd.DataFrame:
     """Finished experiments' predictions of the last months, each from earlier ones: (post_id) x month, experiment...
 
     Raises DataError where an experiment is unfinished or predicted other posts.
@@ -115,7 +115,7 @@ def load_months(track: Track, experiments: Sequence[str]) -> pd.DataFrame:
 
 
 def load_oof(
-    track: Track, experiments: Sequence[str], folds: pd.DataFrame, posts: pd.DataFrame
+    track: str, experiments: Sequence[str], folds: pd.DataFrame, posts: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Level-1 predictions of finished experiments: labelled posts x experiment, and test posts x experiment.
 

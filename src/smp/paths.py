@@ -1,35 +1,12 @@
 """Every folder and every environment switch of the project; nothing else reads the environment."""
 
-import logging
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from smp.errors import DataError
+
 ROOT = Path(__file__).resolve().parents[2]  # the checkout: the package is installed editable
-
-Track = Literal["image", "video"]
-TRACKS: tuple[Track, ...] = ("image", "video")
-
-
-class DataError(Exception):
-    """Something a user can mend: one line that names the file, the row and the remedy."""
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """A DataError, or what the system refuses (OSError), ends the process with one line; a log keeps the traceback."""
-    try:
-        yield
-    except DataError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        logging.getLogger("smp").info("stopped", exc_info=True)
-        where = f"{error.filename}: " if error.filename else ""
-        what = " ".join(str(error.strerror or error).split())
-        sys.exit(f"error: {where}{what}; mend that and run the same command again: what is finished is kept")
 
 
 def _folder(variable: str, default: str) -> Path:
@@ -42,7 +19,7 @@ def use(folder: Path) -> None:
     os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("input", "output", "submissions")})
 
 
-def official(track: Track) -> Path:
+def official(track: str) -> Path:
     """Folder of a track's official files, whether or not it exists. Raises DataError when SMP_INPUT names no folder."""
     folder = _folder("SMP_INPUT", "input")
     if os.environ.get("SMP_INPUT") and not folder.is_dir():
@@ -50,7 +27,7 @@ def official(track: Track) -> Path:
     return folder / f"smpd_{track}"
 
 
-def is_demo(track: Track) -> bool:
+def is_demo(track: str) -> bool:
     """True when no official files of the track are there and generated data stand in for them."""
     folder = official(track)
     return not (folder.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in folder.iterdir()))
@@ -69,19 +46,19 @@ def demo_posts() -> int:
     return int(chosen)
 
 
-def data(track: Track) -> Path:
+def data(track: str) -> Path:
     """Folder the track is read from: the official files, or the generated ones where there are none."""
     return demo_data() / f"smpd_{track}" if is_demo(track) else official(track)
 
 
-def output(track: Track) -> Path:
+def output(track: str) -> Path:
     """Root of everything generated for a track; demo runs keep to their own."""
     folder = _folder("SMP_OUTPUT", "output")
     return folder / "demo" if is_demo(track) else folder
 
 
-def lock(track: Track, name: str) -> Path:
-    """Lock file (smp.data.locks) of something that several processes may want to make or change."""
+def lock(track: str, name: str) -> Path:
+    """Lock file (smp.disk.locks) of something that several processes may want to make or change."""
     return output(track) / ".locks" / name
 
 
@@ -90,22 +67,22 @@ def storage() -> str | None:
     return os.environ.get("SMP_STORAGE") or None
 
 
-def features(track: Track) -> Path:
+def features(track: str) -> Path:
     """Folder of the track's cached feature tables and embeddings."""
     return output(track) / "features" / track
 
 
-def extra_features(track: Track) -> Path:
+def extra_features(track: str) -> Path:
     """Folder of optional feature files laid beside the official data by the user (`<name>.parquet`, by post id)."""
     return data(track) / "features"
 
 
-def fold_table(track: Track, scheme: str = "time") -> Path:
+def fold_table(track: str, scheme: str = "time") -> Path:
     """The one fold table of a track; the comparison schemes have theirs beside it."""
     return output(track) / "folds" / (f"{track}.parquet" if scheme == "time" else f"{track}-{scheme}.parquet")
 
 
-def submissions(track: Track) -> Path:
+def submissions(track: str) -> Path:
     """Folder of what is uploaded to the challenge; demo runs keep to their own."""
     folder = _folder("SMP_SUBMISSIONS", "submissions")
     return folder / "demo" if is_demo(track) else folder

@@ -10,7 +10,7 @@ import pandas as pd
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from smp.data.store import replacing
+from smp.disk.store import replacing
 
 COLORS = ("#0b6e4f", "#c8553d", "#4c6ea8", "#d9a21b", "#7a5195", "#8a8f98")
 PALE = "#9aa5b1"  # what the rest is compared with

@@ -18,18 +18,20 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from smp import features, paths
-from smp.data import ceiling, fingerprint, load_posts, source_hash
-from smp.data.locks import acquire, locked, release
-from smp.data.store import read_note, replacing
-from smp.folds import MONTHS, N_FOLDS, Scheme, label_blocks, load_folds
+from smp import features, paths, tracks
+from smp.disk.hashes import source_hash
+from smp.disk.locks import acquire, locked, release
+from smp.disk.store import read_note, replacing
+from smp.errors import DataError, one_line_errors
+from smp.folds import N_FOLDS, Scheme, label_blocks, load_folds
 from smp.learners import Learner
 from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
-from smp.metrics import TRACK_METRICS, error_weight, loss, mean_and_errors, post_losses
+from smp.metrics import mean_and_errors
 from smp.oof import Part, cross_fit, finished, parts_of, write_predictions
-from smp.paths import ROOT, DataError, Track, one_line_errors
+from smp.paths import ROOT
 from smp.selection import Selection
+from smp.tracks.load import ceiling, fingerprint, load_posts
 from smp.tuning import search
 
 log = logging.getLogger("smp")
@@ -53,7 +55,7 @@ class Run:
     """One experiment on one data set: everything its artifacts depend on."""
 
     name: str  # the experiment's folder name, with @variant
-    track: Track
+    track: str
     config: Any
     settings: dict  # what config.json holds; another run in the same folder must have the same
     scheme: Scheme = "time"
@@ -65,7 +67,7 @@ class Run:
         return paths.output(self.track) / self.name
 
 
-def run_cv(script: str, config_class: type, track: Track, small: dict | None = None) -> None:
+def run_cv(script: str, config_class: type, track: str, small: dict | None = None) -> None:
     """Entry point of a first-level experiment: cross-validate its learner on its features and predict the test.
 
     `small`: values of the config in the small profile. Reads the posts, the fold table and the named features; writes
@@ -100,7 +102,7 @@ def _fitter(run: Run, posts: pd.DataFrame) -> Callable[[Learner, Part, int], np.
         if not config.median_folds:
             return pred
         inner = out_of_fold(learner, train, y[part.train], weight, seed, config.median_folds)
-        return local_median(inner, y[part.train], error_weight(run.track, y[part.train]), pred)
+        return local_median(inner, y[part.train], tracks.get(run.track).task.weight(y[part.train]), pred)
 
     return fit
 
@@ -119,7 +121,7 @@ def out_of_fold(
 
 
 def part_matrix(
-    track: Track,
+    track: str,
     X: FeatureMatrix,
     families: Sequence[str],
     posts: pd.DataFrame,
@@ -137,13 +139,13 @@ def part_matrix(
 
 def _tuned(run: Run, posts: pd.DataFrame, fit: Callable[[Learner, Part, int], np.ndarray]) -> Learner:
     """The best learner of an Optuna study on inner time folds: later blocks from earlier ones, never the holdout."""
-    block, y = label_blocks(posts), posts["label"].to_numpy()
+    block, y, task = label_blocks(posts), posts["label"].to_numpy(), tracks.get(run.track).task
     inner = [
         Part(f"inner{b}", np.flatnonzero(block < b), np.flatnonzero(block == b)) for b in (N_FOLDS - 3, N_FOLDS - 2)
     ]
 
     def loss_of(learner: Learner) -> float:
-        return float(np.mean([loss(run.track, y[p.query], fit(learner, p, run.config.seeds[0])) for p in inner]))
+        return float(np.mean([task.loss(y[p.query], fit(learner, p, run.config.seeds[0])) for p in inner]))
 
     fixed = {**run.settings, "config": {k: v for k, v in run.settings["config"].items() if k != "learner"}}
     name = hashlib.blake2b(json.dumps([fixed, fingerprint(run.track)]).encode(), digest_size=8).hexdigest()
@@ -154,7 +156,7 @@ def _tuned(run: Run, posts: pd.DataFrame, fit: Callable[[Learner, Part, int], np
 def run_experiment(
     script: str,
     config_class: type,
-    track: Track,
+    track: str,
     fit_predict_of: Callable[[Run, pd.DataFrame, pd.DataFrame], Callable[[Part], np.ndarray]],
     small: dict | None = None,
 ) -> None:
@@ -171,7 +173,7 @@ def run_experiment(
         posts = load_posts(track)
         folds = load_folds(track, posts, run.scheme)
         fit_predict = fit_predict_of(run, posts, folds)
-        predictions = cross_fit(run.folder, posts.index, parts_of(posts, folds, MONTHS[track]), fit_predict)
+        predictions = cross_fit(run.folder, posts.index, parts_of(posts, folds, tracks.get(track).months), fit_predict)
         write_predictions(run.folder, folds, predictions)
         metrics = score(track, posts["label"], folds, predictions)
         finish(run, {**metrics, "seconds": round(time.perf_counter() - started, 1)})
@@ -180,7 +182,7 @@ def run_experiment(
 def run_features(
     script: str,
     config_class: type,
-    track: Track,
+    track: str,
     make: Callable[[Run], dict],
     small: dict | None = None,
     shared: bool = False,
@@ -202,7 +204,7 @@ def run_features(
         once(finish, run, {**made, "seconds": round(time.perf_counter() - started, 1)})
 
 
-def parse_run(script: str, config_class: type, track: Track, small: dict | None = None) -> Run:
+def parse_run(script: str, config_class: type, track: str, small: dict | None = None) -> Run:
     """The command line of an experiment: every field of its config, the folds, a variant's name, --force."""
     name, profile = Path(script).resolve().parent.name, paths.profile()
     default = replace(config_class(), **(small or {})) if profile == "small" else config_class()
@@ -238,7 +240,7 @@ def parse_run(script: str, config_class: type, track: Track, small: dict | None 
     return tyro.cli(options)
 
 
-def _parents(track: Track, config: Any) -> dict[str, str]:
+def _parents(track: str, config: Any) -> dict[str, str]:
     """Experiments the config reads -> a hash of what is read of each. Raises DataError where one is not finished."""
     files = {p: finished(track, p) / "oof.parquet" for p in getattr(config, "parents", ())}
     keep = getattr(config, "keep", None)
@@ -318,7 +320,7 @@ def finish(run: Run, metrics: dict) -> None:
     log.info("finished: %s", json.dumps(record))
 
 
-def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> dict:
+def score(track: str, label: pd.Series, folds: pd.DataFrame, predictions: dict[str, pd.DataFrame]) -> dict:
     """Every metric of the track, each beside the number of rows it was measured on.
 
     cv: the whole OOF column; folds: each apart; months (where there are any): the last ones, each from earlier ones;
@@ -328,13 +330,13 @@ def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict
 
     def measure(pred: pd.Series) -> dict:
         true = y.loc[pred.index].to_numpy()
-        return {"rows": len(pred), **{m: f(true, pred.to_numpy()) for m, f in TRACK_METRICS[track].items()}}
+        return {"rows": len(pred), **tracks.get(track).task.scores(true, pred.to_numpy())}
 
     per_fold = {k: v for k, v in predictions.items() if k.startswith("fold")}
     means = {k: v.mean(axis=1) for k, v in per_fold.items()}
     of_fold = [measure(m) for m in means.values()]
     last = predictions.get("holdout", predictions[f"fold{folds['fold'].max()}"])
-    names = list(TRACK_METRICS[track])
+    names = [m.name for m in tracks.get(track).task.metrics]
     return {
         **_score_months(track, label, predictions),
         "cv": measure(pd.concat(means.values())),
@@ -346,20 +348,20 @@ def score(track: Track, label: pd.Series, folds: pd.DataFrame, predictions: dict
     }
 
 
-def _score_months(track: Track, label: pd.Series, predictions: dict[str, pd.DataFrame]) -> dict:
+def _score_months(track: str, label: pd.Series, predictions: dict[str, pd.DataFrame]) -> dict:
     """The mean error over the posts of the last months, and over the months, each with its standard error."""
     means = {k.removeprefix("month"): v.mean(axis=1) for k, v in predictions.items() if k.startswith("month")}
     if not means:
         return {}
     table = pd.concat(means, names=["month"]).reset_index("month")
-    losses = post_losses(track, label.loc[table.index].to_numpy(), table[0].to_numpy())
+    task = tracks.get(track).task
+    losses = task.item_loss(label.loc[table.index].to_numpy(), table[0].to_numpy())
     by_month = pd.Series(losses).groupby(table["month"].to_numpy()).mean()
-    error = list(TRACK_METRICS[track])[-1]
-    return {"months": {"rows": len(table), "metric": error, **mean_and_errors(losses, table["month"].to_numpy()),
+    return {"months": {"rows": len(table), "metric": task.error, **mean_and_errors(losses, table["month"].to_numpy()),
                        "by_month": by_month.to_dict()}}  # fmt: skip
 
 
-def write_scores(track: Track) -> pd.DataFrame:
+def write_scores(track: str) -> pd.DataFrame:
     """Rebuild scores.csv from every finished experiment's metrics.json, and return it.
 
     months_error: mean over the last months, each predicted from earlier ones, of the track's error.
@@ -370,7 +372,7 @@ def write_scores(track: Track) -> pd.DataFrame:
         return _write_scores(track)
 
 
-def _write_scores(track: Track) -> pd.DataFrame:
+def _write_scores(track: str) -> pd.DataFrame:
     rows = []
     for path in sorted(paths.output(track).glob("exp*/metrics.json")):
         m = json.loads(path.read_text())
@@ -378,18 +380,14 @@ def _write_scores(track: Track) -> pd.DataFrame:
             continue  # an experiment that makes features, not predictions
         row = {k: m[k] for k in ("experiment", "track", "data", "profile", "scheme")}
         row["cv_rows"], row["holdout_rows"] = m["cv"]["rows"], m["holdout"]["rows"]
-        best = ceiling(m["track"]) or {}
+        best, metrics = ceiling(m["track"]) or {}, tracks.get(m["track"]).task.metrics
         for part in ("cv", "holdout"):
-            for metric in TRACK_METRICS[m["track"]]:
-                row[f"{part}_{metric}"] = round(m[part][metric], 4)
+            for metric in metrics:
+                row[f"{part}_{metric.name}"] = round(m[part][metric.name], 4)
         if "months" in m:
             row["months_error"] = round(m["months"]["mean_of_groups"], 4)
         if best:
-            shares = [
-                m["holdout"]["src"] / best["holdout"]["src"] if metric == "src"
-                else best["holdout"][metric] / m["holdout"][metric]
-                for metric in TRACK_METRICS[m["track"]]
-            ]  # fmt: skip
+            shares = [metric.share(m["holdout"][metric.name], best["holdout"][metric.name]) for metric in metrics]
             row["share_of_ceiling"] = round(min(shares), 3)
         rows.append({**row, "seconds": m["seconds"], "peak_memory_gb": m["peak_memory_gb"]})
     table = pd.DataFrame(rows)
@@ -400,7 +398,7 @@ def _write_scores(track: Track) -> pd.DataFrame:
     return table
 
 
-def claim_output(track: Track) -> None:
+def claim_output(track: str) -> None:
     """Stamp the output folder with data fingerprint and profile (run.json). Raises DataError on a mismatch."""
     path = paths.output(track) / "run.json"
     mine = {"data": data_name(track), "fingerprint": fingerprint(track), "profile": paths.profile()}
@@ -415,7 +413,7 @@ def claim_output(track: Track) -> None:
         write_json(path, stamps)
 
 
-def data_name(track: Track) -> str:
+def data_name(track: str) -> str:
     """`official` or `GENERATED DEMO`, as every result says."""
     return "GENERATED DEMO" if paths.is_demo(track) else "official"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from smp.data.store import read_table
+from smp.disk.store import read_table
+from smp.errors import DataError
 from smp.oof import finished
-from smp.paths import DataError, Track
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Selection:
     per_class: bool = False  # the share of each subcategory, so that no subcategory is thinned more than another
     losses: str = "exp001_clip_ft"  # the run whose out-of-fold losses rank the posts
 
-    def file(self, track: Track) -> Path:
+    def file(self, track: str) -> Path:
         """Where the losses are. Raises DataError naming the command that makes them."""
         return finished(track, self.losses) / "losses.parquet"
 
-    def rows(self, track: Track, posts: pd.DataFrame, train: np.ndarray) -> np.ndarray:
+    def rows(self, track: str, posts: pd.DataFrame, train: np.ndarray) -> np.ndarray:
         """Those of the positions `train` in the posts table that are kept, in their order."""
         if not 0 < self.share <= 1:
             raise DataError(f"a share of {self.share} of the training posts: must be over 0 and at most 1")

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from smp.data.store import replacing
-from smp.folds import MONTHS
+from smp import tracks
+from smp.disk.store import replacing
 from smp.learners.medians import local_median
-from smp.metrics import error_weight, loss
+from smp.metrics import Task
 from smp.oof import Part, load_months, load_oof, parts_of
-from smp.paths import Track
 from smp.runner import Run, run_experiment, score
 
 METHODS = ("mean", "rank_mean", "blend", "linear", "median")
@@ -30,7 +29,7 @@ class Fusion:
 
 
 def combine(
-    method: str, train: np.ndarray, y: np.ndarray, query: np.ndarray, track: Track, trials: int, seed: int
+    method: str, train: np.ndarray, y: np.ndarray, query: np.ndarray, task: Task, trials: int, seed: int
 ) -> np.ndarray:
     """Combine level-1 predictions: learn on train (n, m) with labels y (n,), predict query (q, m) -> (q,).
 
@@ -45,17 +44,17 @@ def combine(
         ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
         return np.sort(query.mean(axis=1))[rankdata(ranks, method="ordinal") - 1]
     if method == "median":
-        return local_median(train.mean(axis=1), y, error_weight(track, y), query.mean(axis=1))
+        return local_median(train.mean(axis=1), y, task.weight(y), query.mean(axis=1))
     if method == "linear":
         from sklearn.linear_model import LinearRegression
 
-        weight = 1 / y**2 if track == "video" else None  # a relative error for MAPE
+        weight = task.weight(y) ** 2  # a relative error where the track's is one
         return LinearRegression(positive=True).fit(train, y, sample_weight=weight).predict(query)
-    return query @ blend_weights(train, y, track, trials, seed)
+    return query @ blend_weights(train, y, task, trials, seed)
 
 
-def blend_weights(train: np.ndarray, y: np.ndarray, track: Track, trials: int, seed: int) -> np.ndarray:
-    """(m,) weights >= 0 of sum 1 that minimise `loss` on the columns of train (n, m); starts at equal weights."""
+def blend_weights(train: np.ndarray, y: np.ndarray, task: Task, trials: int, seed: int) -> np.ndarray:
+    """(m,) weights >= 0 of sum 1 that minimise the loss on the columns of train (n, m); starts at equal weights."""
     import optuna
 
     m = train.shape[1]
@@ -67,7 +66,7 @@ def blend_weights(train: np.ndarray, y: np.ndarray, track: Track, trials: int, s
     def objective(trial: optuna.Trial) -> float:
         for j in range(m):
             trial.suggest_float(f"w{j}", 0, 1)
-        return loss(track, y, train @ weights_of(trial.params))
+        return task.loss(y, train @ weights_of(trial.params))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
@@ -76,7 +75,7 @@ def blend_weights(train: np.ndarray, y: np.ndarray, track: Track, trials: int, s
     return weights_of(study.best_params)
 
 
-def run_fusion(script: str, config_class: type, track: Track, small: dict | None = None) -> None:
+def run_fusion(script: str, config_class: type, track: str, small: dict | None = None) -> None:
     """Entry point of a second-level experiment: combine the parents' predictions and predict the test.
 
     What combines fold k is learnt from the out-of-fold predictions of the other folds, so its cv is not optimistic in
@@ -86,9 +85,9 @@ def run_fusion(script: str, config_class: type, track: Track, small: dict | None
     """
 
     def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
-        config, y = run.config, posts["label"].to_numpy()
+        config, y, task = run.config, posts["label"].to_numpy(), tracks.get(track).task
         level1 = pd.concat(load_oof(track, config.parents, folds, posts)).reindex(posts.index).to_numpy()
-        later = load_months(track, config.parents) if MONTHS[track] else pd.DataFrame(columns=["month"])
+        later = load_months(track, config.parents) if tracks.get(track).months else pd.DataFrame(columns=["month"])
         month = later["month"].reindex(posts.index).fillna("").to_numpy()
         of_month = later.drop(columns="month").reindex(posts.index).to_numpy()
 
@@ -98,10 +97,10 @@ def run_fusion(script: str, config_class: type, track: Track, small: dict | None
                 train = np.flatnonzero((month != "") & (month < part.name.removeprefix("month")))
                 known, query = of_month[train], of_month[part.query]
                 method = method if len(train) else "mean"
-            columns = [combine(method, known, y[train], query, track, config.trials, s) for s in config.seeds]
+            columns = [combine(method, known, y[train], query, task, config.trials, s) for s in config.seeds]
             return np.column_stack(columns).clip(y[part.train].min(), y[part.train].max())
 
-        parts = [p for p in parts_of(posts, folds, MONTHS[track]) if p.name != "full"]
+        parts = [p for p in parts_of(posts, folds, tracks.get(track).months) if p.name != "full"]
         tables = {m: {p.name: _frame(posts, p, fit_predict(p, m)) for p in parts} for m in METHODS}
         tables |= {
             parent: {p.name: _frame(posts, p, (of_month if p.month else level1)[p.query, j, None]) for p in parts}
@@ -109,7 +108,7 @@ def run_fusion(script: str, config_class: type, track: Track, small: dict | None
         }
         rows = {name: score(track, posts["label"], folds, table) for name, table in tables.items()}
         flat = {n: {f"{k}_{m}": v for k in ("cv", "holdout") for m, v in r[k].items()} for n, r in rows.items()}
-        for name in flat if MONTHS[track] else ():
+        for name in flat if tracks.get(track).months else ():
             flat[name] |= {f"months_{k}": rows[name]["months"][k] for k in ("rows", "mean", "se_posts", "se_groups")}
         with replacing(run.folder / "methods.csv") as aside:
             pd.DataFrame(flat).T.round(4).to_csv(aside, index_label="method")

@@ -16,14 +16,15 @@ import pandas as pd
 import tyro
 from threadpoolctl import threadpool_limits
 
-from smp import paths, submission
-from smp.data import ensure_data
-from smp.data.locks import hold
-from smp.data.pictures import has_pictures
-from smp.paths import ROOT, DataError, Track, one_line_errors
+from smp import paths, submission, tracks
+from smp.disk.locks import hold
+from smp.disk.pictures import has_pictures
+from smp.errors import DataError, one_line_errors
+from smp.paths import ROOT
 from smp.report import page
 from smp.runner import data_name, write_scores
 from smp.submission import FINAL
+from smp.tracks.load import ensure_data
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Stage:
     """One experiment: what it reads beside the official files, and what it leaves in its folder under output/."""
 
     name: str
-    track: Track
+    track: str
     parents: tuple[str, ...] = ()
     writes: str = "oof.parquet, test.parquet, metrics.json"
     group: Literal["submission", "studies", "representations"] = "submission"  # studies answer a question
@@ -141,7 +142,7 @@ def main(
     stages = with_parents([s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")])
     if jobs < 0:
         raise DataError(f"--jobs {jobs}: stages at work at once; use 1 or more")
-    tracks = [t for t in paths.TRACKS if any(s.track == t for s in stages)]
+    used = [t for t in tracks.names() if any(s.track == t for s in stages)]
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
         raise DataError(f"--from {from_}: no such stage; use one of {', '.join(s.name for s in stages)}")
@@ -150,20 +151,20 @@ def main(
         show(stages)
         return
     started = time.perf_counter()
-    for root in sorted({paths.output(t) for t in tracks}):
+    for root in sorted({paths.output(t) for t in used}):
         hold(root / ".locks" / "run_all", "wait for that run, or point SMP_OUTPUT and SMP_SUBMISSIONS at other folders")
-    for track in tracks:
+    for track in used:
         announce(track)
-    if "image" in tracks and not has_pictures(paths.data("image")):
+    if "image" in used and not has_pictures(paths.data("image")):
         print(f"  no picture in {paths.data('image')}: what is learnt from pictures is left out")
         stages = without_pictures(stages)
     run_stages(stages, again, jobs or (2 if paths.profile() == "small" else 1))
-    for track in tracks if which in ("image", "video", "all") else ():
+    for track in used if which in ("image", "video", "all") else ():
         for file in submission.write(FINAL[track], track):
             Job(f"check {file}", submission.check, file, track).end()
-    for track in tracks:
+    for track in used:
         write_scores(track)  # a run killed before this may have left a finished experiment out
-    files = [f for f in sorted({paths.output(t) / "scores.csv" for t in tracks}) if f.exists()]
+    files = [f for f in sorted({paths.output(t) / "scores.csv" for t in used}) if f.exists()]
     if files:
         Job("report", report).end()
     for file in files:
@@ -201,7 +202,7 @@ def show(stages: Sequence[Stage]) -> None:
     print(pd.DataFrame(rows, columns=["stage", "reads", "writes in its folder", "state"]).to_string(index=False))
 
 
-def announce(track: Track) -> None:
+def announce(track: str) -> None:
     """Say which data and which profile are used, and make sure that the data are there."""
     print(f"{track}: {data_name(track)} data in {paths.data(track)}, profile {paths.profile()}", flush=True)
     if paths.is_demo(track):

@@ -13,11 +13,11 @@ import pandas as pd
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
-from smp.data.locks import locked
-from smp.data.store import read_note, read_table, write_table
-from smp.metrics import TRACK_METRICS
+from smp import tracks
+from smp.disk.locks import locked
+from smp.disk.store import read_note, read_table, write_table
+from smp.errors import DataError
 from smp.oof import Part, parts_of
-from smp.paths import DataError, Track
 
 Cell = tuple[pd.DataFrame, dict[str, float]]  # out-of-fold predictions (fold, a column a seed), and what they cost
 
@@ -80,14 +80,14 @@ def cross_predict(
     return table, {"fit_seconds": float(np.mean(seconds)), "fit_mb": float(np.mean(megabytes))}
 
 
-def seed_scores(track: Track, posts: pd.DataFrame, folds: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def seed_scores(track: str, posts: pd.DataFrame, folds: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """A row a seed: cv_<metric> over all rows, holdout_<metric> over the last block in time."""
     y, held = posts["label"].loc[folds.index].to_numpy(), folds["holdout"].to_numpy()
-    rows = {}
+    rows, task = {}, tracks.get(track).task
     for seed in table.columns.drop("fold"):
         pred = table[seed].to_numpy()
-        rows[seed] = {f"cv_{name}": metric(y, pred) for name, metric in TRACK_METRICS[track].items()}
-        rows[seed] |= {f"holdout_{name}": m(y[held], pred[held]) for name, m in TRACK_METRICS[track].items()}
+        rows[seed] = {f"cv_{name}": value for name, value in task.scores(y, pred).items()}
+        rows[seed] |= {f"holdout_{name}": value for name, value in task.scores(y[held], pred[held]).items()}
     return pd.DataFrame(rows).T
 
 

@@ -15,19 +15,19 @@ import pandas as pd
 import tyro
 
 from smp import paths
-from smp.data import load_posts
-from smp.data.store import read_table, replacing
+from smp.disk.store import read_table, replacing
+from smp.errors import DataError, one_line_errors
 from smp.features import is_external
 from smp.oof import finished
-from smp.paths import DataError, Track, one_line_errors
+from smp.tracks.load import load_posts
 
 VERSION = "VERSION 1.2"  # of the image track's JSON form
 DECIMALS = 4
-FINAL: dict[Track, str] = {"image": "exp020_fusion", "video": "exp059_fusion"}  # what the submission is made from
+FINAL: dict[str, str] = {"image": "exp020_fusion", "video": "exp059_fusion"}  # what the submission is made from
 ID_COLUMN = {"image": "post_id", "video": "pid"}
 
 
-def write(experiment: tyro.conf.Positional[str], track: Track, score_column: str = "popularity_score") -> list[Path]:
+def write(experiment: tyro.conf.Positional[str], track: str, score_column: str = "popularity_score") -> list[Path]:
     """Write the submission files of a finished experiment: CSV, and for the image track JSON too; returns their paths.
 
     Predictions are clipped to the range of the training labels and rounded to 4 decimals. Raises DataError where the
@@ -61,7 +61,7 @@ def write(experiment: tyro.conf.Positional[str], track: Track, score_column: str
     return written
 
 
-def external_data(track: Track, experiment: str) -> dict[str, str]:
+def external_data(track: str, experiment: str) -> dict[str, str]:
     """The declaration the JSON form asks for: feature files from outside the official data, in it or its parents."""
     names, queue = set(), [experiment]
     while queue:
@@ -71,7 +71,7 @@ def external_data(track: Track, experiment: str) -> dict[str, str]:
     return {"used": "true" if names else "false", "details": ", ".join(sorted(names))}
 
 
-def problems(file: Path, track: Track, posts: pd.DataFrame, score_column: str = "popularity_score") -> list[str]:
+def problems(file: Path, track: str, posts: pd.DataFrame, score_column: str = "popularity_score") -> list[str]:
     """Everything that would have the file refused, a line each naming the row; empty for a good one."""
     try:
         ids, scores = _read(file, track, score_column)
@@ -99,7 +99,7 @@ def problems(file: Path, track: Track, posts: pd.DataFrame, score_column: str = 
     return found
 
 
-def check(file: tyro.conf.Positional[Path], track: Track, score_column: str = "popularity_score") -> None:
+def check(file: tyro.conf.Positional[Path], track: str, score_column: str = "popularity_score") -> None:
     """Check a submission file; prints a summary and its distribution beside the training labels', or exits 1.
 
     Args:
@@ -124,7 +124,7 @@ def _label_range(posts: pd.DataFrame) -> tuple[float, float]:
     return float(posts["label"].min()), float(posts["label"].max())
 
 
-def _read(file: Path, track: Track, score_column: str) -> tuple[list[str], np.ndarray]:
+def _read(file: Path, track: str, score_column: str) -> tuple[list[str], np.ndarray]:
     """Ids and scores (NaN where not a number) of a submission file. Raises ValueError saying what is malformed."""
     if file.suffix == ".csv":
         with file.open(encoding="utf-8", newline="") as lines:

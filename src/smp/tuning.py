@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smp import paths
-from smp.data.store import replacing
+from smp.disk.store import replacing
+from smp.errors import DataError
 from smp.learners import Learner
-from smp.paths import DataError
 
 if TYPE_CHECKING:
     import optuna

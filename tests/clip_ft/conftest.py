@@ -13,7 +13,7 @@ from smp.clip_ft.fit import Task
 from smp.clip_ft.inputs import Inputs, Store
 from smp.clip_ft.model import ModelConfig
 from smp.clip_ft.train import TrainConfig
-from smp.data.store import write_embeddings
+from smp.disk.store import write_embeddings
 
 DIM = 16
 VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 2, "head_width": 16}

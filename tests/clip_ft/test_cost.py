@@ -5,7 +5,7 @@ import torch
 
 from smp.bench.tabular import project
 from smp.clip_ft import cost
-from smp.data.store import read_embeddings
+from smp.disk.store import read_embeddings
 from smp.encoders import Loading
 from smp.encoders.clip import Clip
 

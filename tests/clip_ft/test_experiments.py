@@ -12,10 +12,11 @@ import pytest
 from safetensors.torch import save_file
 
 from smp import features, paths
-from smp.data import demo, load_posts, train_mask
-from smp.data.pictures import load_rgb
-from smp.data.store import read_embeddings, read_table
+from smp.disk.pictures import load_rgb
+from smp.disk.store import read_embeddings, read_table
 from smp.paths import ROOT
+from smp.tracks import demo
+from smp.tracks.load import load_posts, train_mask
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from smp.clip_ft.extract import BLOCKS, classify, pca, statistics, store_features
 from smp.clip_ft.fit import fit
 from smp.clip_ft.model import ModelConfig
-from smp.data.store import read_embeddings, read_table, write_embeddings
+from smp.disk.store import read_embeddings, read_table, write_embeddings
 from smp.encoders import Loading
 
 LOADING = Loading(batch_size=16, workers=0, precision="fp32", shard_size=50)

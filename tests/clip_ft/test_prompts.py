@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from smp.clip_ft.prompts import Prompts, local_similarity
 from smp.encoders.clip import TextTower
-from smp.paths import DataError
+from smp.errors import DataError
 
 NAMES = ["dog", "street photography", "a rather long class name"]
 NO_WORDS = torch.zeros(0, dtype=torch.long)

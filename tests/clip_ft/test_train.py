@@ -15,7 +15,7 @@ from smp.clip_ft.fit import fit, out_of_fold
 from smp.clip_ft.model import ClipFT, ModelConfig
 from smp.clip_ft.towers import Towers
 from smp.clip_ft.train import TrainConfig
-from smp.paths import DataError
+from smp.errors import DataError
 
 EVERYONE = np.ones(120, bool)
 

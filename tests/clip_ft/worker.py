@@ -11,7 +11,7 @@ import torch
 from smp.clip_ft.extract import store_features
 from smp.clip_ft.fit import fit
 from smp.clip_ft.train import TrainConfig
-from smp.data.store import read_embeddings
+from smp.disk.store import read_embeddings
 from smp.encoders import Loading
 from smp.encoders.parallel import process_group, ranks
 

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
-from smp.data.store import read_embeddings
+from smp.disk.store import read_embeddings
 from smp.encoders import Loading, contrastive, descriptions, encode_posts
 from smp.encoders.clip import Clip, image_encoder, load_clip, text_encoder
 from smp.encoders.contrastive import SmallClip, pretrain
 from smp.encoders.hf import blip, packaged_minilm, transformers_text
 from smp.encoders.timm_image import timm_encoder
-from smp.paths import DataError
+from smp.errors import DataError
 
 LOADING = Loading(batch_size=3, workers=0, precision="fp32", shard_size=4)
 IDS = pd.Index(list("abcdefg"), name="post_id")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from smp.data.store import read_embeddings
+from smp.disk.store import read_embeddings
 from smp.encoders import Encoder, Loading, encode_posts, frames
 from smp.encoders.frames import frame_encoder, read_frames, video_paths
-from smp.paths import DataError
+from smp.errors import DataError
 
 LOADING = Loading(batch_size=2, workers=0, precision="fp32", shard_size=4)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp.data.store import read_embeddings
+from smp.disk.store import read_embeddings
 from smp.encoders import shards
 from smp.encoders.shards import Ragged, into_store
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import tyro
 
 from smp import stages
-from smp.paths import one_line_errors
+from smp.errors import one_line_errors
 from smp.stages import Stage
 
 stages.ROOT = Path(__file__).parent

@@ -21,9 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from smp.data import demo, image, pictures, video
+from smp.disk import pictures
 from smp.encoders import picture_paths
-from smp.paths import DataError
+from smp.errors import DataError
+from smp.tracks import demo
+from smp.tracks.image import read as image
+from smp.tracks.video import read as video
 
 Change = Callable[[Path], None]
 IMAGE_FILES = {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from smp import features
-from smp.data import load_posts
 from smp.folds import label_blocks
 from smp.learners import CatBoost, LightGBM
+from smp.tracks.load import load_posts
 
 cases = runpy.run_path(str(Path(__file__).with_name("test_corruptions.py")))  # its changes of official files
 every, both, put, rows = (cases[name] for name in ("every", "both", "put", "rows"))

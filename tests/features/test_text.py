@@ -2,8 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from smp.errors import DataError
 from smp.features import text
-from smp.paths import DataError
 
 
 def title_and_tags(posts):

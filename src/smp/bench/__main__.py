@@ -4,7 +4,7 @@ import tyro
 
 from smp.bench.full import full, readme
 from smp.bench.tabular import representations, smpd30k, tabular
-from smp.paths import one_line_errors
+from smp.errors import one_line_errors
 
 COMMANDS = {"full": full, "tabular": tabular, "representations": representations, "smpd30k": smpd30k, "readme": readme}
 

@@ -11,16 +11,18 @@ import pandas as pd
 
 from smp import features, paths, submission
 from smp.bench.tabular import FULL, measured
-from smp.data import demo, load_posts
-from smp.data.store import new_array, replacing, write_embeddings
+from smp.disk.store import new_array, replacing, write_embeddings
+from smp.errors import DataError
 from smp.learners import CatBoost, Learner, LightGBM
 from smp.matrix import FeatureMatrix
-from smp.paths import ROOT, DataError
+from smp.paths import ROOT
 from smp.present import markdown
 from smp.report.readme import FOLDER as FIGURES
 from smp.report.readme import replace_block
 from smp.runner import Experiment, run_cv
 from smp.stacking import Fusion, run_fusion
+from smp.tracks import demo
+from smp.tracks.load import load_posts
 
 WIDTH, COMPONENTS = 7 * 512, 7 * 32  # of CLIP_FT (eq. 11) with ViT-B/32, and of its principal components
 ROUNDS = 20  # of every booster: what is measured is the way there, not the score

@@ -14,14 +14,15 @@ import pyarrow as pa
 import tyro
 
 from smp import features, paths
-from smp.data import demo, image
-from smp.data.store import replacing
+from smp.disk.store import replacing
 from smp.features import target_encoding, time_place
 from smp.folds import N_FOLDS, label_blocks, make_folds
 from smp.learners import CatBoost, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
 from smp.oof import Part, cross_fit, parts_of
+from smp.tracks import demo
+from smp.tracks.image import read as image
 
 FULL = 486_000  # posts of SMPD-Image
 WIDE = 3_600  # columns of the paper's features (eq. 11) with ViT-L/14

@@ -19,8 +19,8 @@ from smp.clip_ft.model import ClipFT, Features, ModelConfig, losses
 from smp.clip_ft.prototypes import class_text
 from smp.clip_ft.towers import Towers
 from smp.clip_ft.train import Step, TrainConfig, train
-from smp.data.pictures import load_rgb
-from smp.data.store import read_embeddings
+from smp.disk.pictures import load_rgb
+from smp.disk.store import read_embeddings
 from smp.encoders import Loading, descriptions, encode_posts
 from smp.encoders.clip import Clip, image_encoder, text_encoder
 from smp.encoders.contrastive import SmallClip

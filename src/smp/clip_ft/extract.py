@@ -13,7 +13,7 @@ from smp.clip_ft.model import Features, Logits, losses
 from smp.clip_ft.projection import Attended
 from smp.clip_ft.towers import autocast
 from smp.clip_ft.train import Step
-from smp.data.store import read_embeddings, write_table
+from smp.disk.store import read_embeddings, write_table
 from smp.encoders import Loading
 from smp.encoders.components import pca
 from smp.encoders.parallel import device, once

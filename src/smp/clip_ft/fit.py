@@ -16,9 +16,9 @@ from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import ClipFT, ModelConfig
 from smp.clip_ft.towers import Towers, autocast
 from smp.clip_ft.train import Step, TrainConfig, train
-from smp.data.store import write_table
+from smp.disk.store import write_table
 from smp.encoders.parallel import device, once, ranks, sum_over_ranks
-from smp.paths import DataError
+from smp.errors import DataError
 
 
 @dataclass(frozen=True)

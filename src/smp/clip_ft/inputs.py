@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from smp.data.pictures import load_rgb
-from smp.data.store import read_embeddings
+from smp.disk.pictures import load_rgb
+from smp.disk.store import read_embeddings
 from smp.encoders.base import BLANK
 from smp.encoders.parallel import device
-from smp.paths import DataError
+from smp.errors import DataError
 
 
 class Store:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from smp.encoders.clip import TextTower
-from smp.paths import DataError
+from smp.errors import DataError
 
 
 class Prompts(nn.Module):

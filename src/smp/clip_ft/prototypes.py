@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smp.data.store import replacing
+from smp.disk.store import replacing
 from smp.encoders import descriptions
 
 

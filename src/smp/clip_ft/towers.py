@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from smp.clip_ft.model import Features
 from smp.encoders.base import DTYPES
 from smp.encoders.clip import TextTower
-from smp.paths import DataError
+from smp.errors import DataError
 
 HEADS = ("ln_post", "proj", "attn_pool", "attnpool", "norm", "fc_norm", "head", "ln_final", "text_projection")
 

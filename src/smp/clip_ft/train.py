@@ -17,7 +17,7 @@ from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import ClipFT, losses
 from smp.clip_ft.towers import Towers, autocast
 from smp.encoders.parallel import device, load_checkpoint, ranks, save_checkpoint, sum_over_ranks
-from smp.paths import DataError
+from smp.errors import DataError
 
 
 @dataclass(frozen=True)

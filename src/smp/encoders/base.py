@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from smp import paths
-from smp.data import fingerprint, load_posts, source_hash
-from smp.data.locks import acquire, release
-from smp.data.pictures import load_rgb
-from smp.data.store import read_embeddings, read_note
+from smp.disk.hashes import source_hash
+from smp.disk.locks import acquire, release
+from smp.disk.pictures import load_rgb
+from smp.disk.store import read_embeddings, read_note
 from smp.encoders.components import pca
 from smp.encoders.inputs import Description, descriptions, picture_paths
 from smp.encoders.parallel import device, once, ranks
 from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
+from smp.tracks.load import fingerprint, load_posts
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 BLANK = Image.new("RGB", (32, 32))  # stands in for an unreadable picture; its row is zeroed afterwards

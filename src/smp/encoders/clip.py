@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from torchvision.transforms import Compose, RandomHorizontalFlip
 
 from smp import paths
-from smp.data import source_hash
+from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
 from smp.encoders.weights import hub_folder
-from smp.paths import DataError
+from smp.errors import DataError
 
 WEIGHTS, CARD = "open_clip_model.safetensors", "open_clip_config.json"  # of an open_clip folder
 PREPROCESS = ("mean", "std", "interpolation", "resize_mode")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smp.data.store import read_embeddings, read_note, write_embeddings
+from smp.disk.store import read_embeddings, read_note, write_embeddings
 from smp.encoders.shards import is_stored
 
 

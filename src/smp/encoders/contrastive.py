@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from smp.data.pictures import load_rgb
-from smp.data.store import replacing
+from smp.disk.pictures import load_rgb
+from smp.disk.store import replacing
 from smp.encoders.clip import CARD, WEIGHTS, TextTower
 from smp.encoders.parallel import device, load_checkpoint, save_checkpoint
-from smp.paths import DataError
+from smp.errors import DataError
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 

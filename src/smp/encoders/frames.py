@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from smp.data.pictures import MAX_PIXELS, check_inside
+from smp.disk.pictures import MAX_PIXELS, check_inside
 from smp.encoders.base import Encoder
 
 LONGEST = 20_000  # frames decoded one after the other at most: 11 minutes at 30 a second

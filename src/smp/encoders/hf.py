@@ -6,10 +6,10 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from smp.data import source_hash
+from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
 from smp.encoders.weights import hub_folder
-from smp.paths import DataError
+from smp.errors import DataError
 
 NEEDED, OPTIONAL = ("config.json", "*.safetensors"), ("*.json", "*.txt")  # the tokenizer's names differ
 MAX_TOKENS = 128  # a title and its tags; longer texts are cut

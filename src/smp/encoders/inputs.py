@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smp.data.pictures import check_inside
+from smp.disk.pictures import check_inside
 
 Description = Literal["title", "tags", "title+tags"]
 

@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from smp.data.store import replacing
-from smp.paths import DataError
+from smp.disk.store import replacing
+from smp.errors import DataError
 
 
 def device() -> torch.device:

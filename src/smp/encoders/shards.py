@@ -10,7 +10,7 @@ import pandas as pd
 import torch.distributed as dist
 from tqdm import tqdm
 
-from smp.data.store import new_array, read_note, replacing, write_embeddings
+from smp.disk.store import new_array, read_note, replacing, write_embeddings
 
 
 class Ragged(NamedTuple):

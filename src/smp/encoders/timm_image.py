@@ -7,10 +7,10 @@ import torch
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
-from smp.data import source_hash
+from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
 from smp.encoders.weights import hub_folder
-from smp.paths import DataError
+from smp.errors import DataError
 
 WEIGHTS = "model.safetensors"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smp import paths
-from smp.paths import DataError
+from smp.errors import DataError
 
 
 def local_folder(repo: str) -> Path:

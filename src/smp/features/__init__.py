@@ -16,57 +16,58 @@ import numpy as np
 import pandas as pd
 
 from smp import paths
-from smp.data import fingerprint, source_hash
-from smp.data.locks import locked
-from smp.data.store import read_embeddings, read_note, read_table, write_embeddings, write_table
+from smp.disk.hashes import source_hash
+from smp.disk.locks import locked
+from smp.disk.store import read_embeddings, read_note, read_table, write_embeddings, write_table
+from smp.errors import DataError
 from smp.matrix import FeatureMatrix
-from smp.paths import DataError, Track
+from smp.tracks.load import fingerprint
 
 # family -> "module:function"; the function takes the posts table and returns a frame, or an array (n, d) stored as
 # float16. The module is imported only when the family has to be made.
-FAMILIES: dict[Track, dict[str, str]] = {
+FAMILIES: dict[str, dict[str, str]] = {
     "image": {
-        "post_stats": "post_stats:build",
-        "picture_stats": "picture_stats:build",
-        "time_place": "time_place:build",
-        "season": "time_place:season",
-        "user_behaviour": "user_behaviour:build",  # the account's columns are among them
-        "account": "user_behaviour:account",
-        "user_id": "user_behaviour:identity",
-        "minilm": "text:sentences",
-        "common_words": "text:common_words",
-        "text_words": "text:words",
-        "text_characters": "text:characters",
-        "text_descriptions": "text:descriptions",
-        "title_tags": "text:title_tags",
-        "tags_post": "tags:post_embedding",
-        "tags_user": "tags:user_embedding",
-        "similarity": "similarity:build",
-        "clusters": "clusters:build",
+        "post_stats": "smp.features.post_stats:build",
+        "picture_stats": "smp.tracks.image.features.picture_stats:build",
+        "time_place": "smp.features.time_place:build",
+        "season": "smp.features.time_place:season",
+        "user_behaviour": "smp.features.user_behaviour:build",  # the account's columns are among them
+        "account": "smp.features.user_behaviour:account",
+        "user_id": "smp.features.user_behaviour:identity",
+        "minilm": "smp.features.text:sentences",
+        "common_words": "smp.features.text:common_words",
+        "text_words": "smp.features.text:words",
+        "text_characters": "smp.features.text:characters",
+        "text_descriptions": "smp.features.text:descriptions",
+        "title_tags": "smp.features.text:title_tags",
+        "tags_post": "smp.features.tags:post_embedding",
+        "tags_user": "smp.features.tags:user_embedding",
+        "similarity": "smp.tracks.image.features.similarity:build",
+        "clusters": "smp.tracks.image.features.clusters:build",
     },
     "video": {
-        "video_stats": "video_stats:build",
-        "video_users": "video_stats:users",
-        "video_ratios": "video_stats:ratios",
-        "video_words": "video_stats:words",
-        "time_place": "time_place:build",
-        "face_audio": "face_audio:build",
-        "text_words": "text:words",
-        "minilm_content": "text:content_sentences",
-        "minilm_suggested": "text:tag_sentences",
-        "minilm_music": "text:music_sentences",
-        "tags_post": "tags:post_embedding",
-        "mvp": "mvp:build",
-        "mvp_text": "mvp:text",
+        "video_stats": "smp.tracks.video.features.video_stats:build",
+        "video_users": "smp.tracks.video.features.video_stats:users",
+        "video_ratios": "smp.tracks.video.features.video_stats:ratios",
+        "video_words": "smp.tracks.video.features.video_stats:words",
+        "time_place": "smp.features.time_place:build",
+        "face_audio": "smp.tracks.video.features.face_audio:build",
+        "text_words": "smp.features.text:words",
+        "minilm_content": "smp.features.text:content_sentences",
+        "minilm_suggested": "smp.features.text:tag_sentences",
+        "minilm_music": "smp.features.text:music_sentences",
+        "tags_post": "smp.features.tags:post_embedding",
+        "mvp": "smp.tracks.video.features.mvp:build",
+        "mvp_text": "smp.tracks.video.features.mvp:text",
     },
 }
 # Families made from labels: `build(posts, y, block, seed)`, where y (n,) is NaN where hidden and block (n,) the
 # time block of every post. Never cached: what they hold depends on the labels of one fold.
 LABEL_FAMILIES: dict[str, str] = {
-    "account_counters": "account_counters:masked",
-    "user_labels": "user_labels:build",
-    "target_encoding": "target_encoding:build",
-    "retrieval": "retrieval:build",
+    "account_counters": "smp.tracks.image.features.account_counters:masked",
+    "user_labels": "smp.features.user_labels:build",
+    "target_encoding": "smp.features.target_encoding:build",
+    "retrieval": "smp.features.retrieval:build",
 }
 # Families made from embeddings that an experiment stores: family -> those the function takes after the posts, (n, d).
 READS: dict[str, tuple[str, ...]] = {
@@ -88,7 +89,7 @@ MADE_BY: dict[str, str] = {
 }
 
 
-def key(track: Track, name: str) -> str:
+def key(track: str, name: str) -> str:
     """What a family's cached values depend on: the data and the code (or the file, when it was not made here)."""
     if name in FAMILIES[track] or name in LABEL_FAMILIES:
         module = _module(track, name)
@@ -100,14 +101,14 @@ def key(track: Track, name: str) -> str:
     return read_note(path).get("key") or f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
 
 
-def is_external(track: Track, name: str) -> bool:
+def is_external(track: str, name: str) -> bool:
     """True for features from outside the official data, which a submission has to declare."""
     if name in EXTERNAL:
         return _module(track, name).available()
     return name not in {*FAMILIES[track], *LABEL_FAMILIES, *MADE_BY}
 
 
-def build(track: Track, name: str, posts: pd.DataFrame) -> pd.DataFrame | np.ndarray:
+def build(track: str, name: str, posts: pd.DataFrame) -> pd.DataFrame | np.ndarray:
     """Compute a family of FAMILIES: a frame, or an array (n, d), rows as in `posts`."""
     function = _function(track, name)
     stored = [_embedding(track, other, posts.index) for other in READS.get(name, ())]
@@ -116,7 +117,7 @@ def build(track: Track, name: str, posts: pd.DataFrame) -> pd.DataFrame | np.nda
     return function(posts, *stored)
 
 
-def make(track: Track, name: str, posts: pd.DataFrame) -> None:
+def make(track: str, name: str, posts: pd.DataFrame) -> None:
     """Compute a family of FAMILIES and cache it, unless the cache is fresh."""
     folder, fresh = paths.features(track), key(track, name)
     table, keys = folder / f"{name}.parquet", folder / f"{name}.ids.parquet"
@@ -132,7 +133,7 @@ def make(track: Track, name: str, posts: pd.DataFrame) -> None:
     print(f"features {track}/{name}: {made.shape[1]} columns in {time.perf_counter() - started:.1f} s", file=sys.stderr)
 
 
-def load(track: Track, names: Sequence[str], posts: pd.DataFrame) -> FeatureMatrix:
+def load(track: str, names: Sequence[str], posts: pd.DataFrame) -> FeatureMatrix:
     """The named families side by side, rows as in `posts`. Raises DataError when one is missing or lacks a post."""
     matrices = []
     for name in names:
@@ -145,7 +146,7 @@ def load(track: Track, names: Sequence[str], posts: pd.DataFrame) -> FeatureMatr
 
 
 def from_labels(
-    track: Track, names: Sequence[str], posts: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int
+    track: str, names: Sequence[str], posts: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int
 ) -> FeatureMatrix:
     """The label families of one fold side by side: y (n,) NaN where hidden, block (n,) the time block of a post."""
     tables = []
@@ -156,7 +157,7 @@ def from_labels(
     return FeatureMatrix.from_table(pd.concat(tables, axis=1))
 
 
-def _locate(track: Track, name: str) -> Path:
+def _locate(track: str, name: str) -> Path:
     """The file of a family: made here, made by an experiment, or laid beside the official data by the user."""
     folder = paths.features(track)
     own = paths.extra_features(track) / f"{name}.parquet"
@@ -170,7 +171,7 @@ def _locate(track: Track, name: str) -> Path:
     raise DataError(f"{own}: no such features; lay the file there or use one of: {known}")
 
 
-def _embedding(track: Track, name: str, ids: pd.Index) -> np.ndarray:
+def _embedding(track: str, name: str, ids: pd.Index) -> np.ndarray:
     """A stored embedding (n, d) float16, rows as in `ids`: the memory map itself where it has this order."""
     path = _locate(track, name)
     keys, array = read_embeddings(path.parent, name)
@@ -181,15 +182,15 @@ def _takes(function: Callable, parameter: str) -> bool:
     return parameter in inspect.signature(function).parameters
 
 
-def _place(track: Track, name: str) -> list[str]:
+def _place(track: str, name: str) -> list[str]:
     return (FAMILIES[track].get(name) or LABEL_FAMILIES[name]).split(":")
 
 
-def _module(track: Track, name: str) -> ModuleType:
-    return importlib.import_module(f"smp.features.{_place(track, name)[0]}")
+def _module(track: str, name: str) -> ModuleType:
+    return importlib.import_module(_place(track, name)[0])
 
 
-def _function(track: Track, name: str) -> Callable:
+def _function(track: str, name: str) -> Callable:
     return getattr(_module(track, name), _place(track, name)[1])
 
 
@@ -230,12 +231,12 @@ def _positions(keys: pd.Index, ids: pd.Index, path: Path) -> np.ndarray:
 
 
 def _sources(module: ModuleType, seen: set[str] | None = None) -> list[str]:
-    """The family's source file and those of the feature modules it uses."""
+    """The family's source file and those of the feature and track modules it uses."""
     seen = set() if seen is None else seen
     seen.add(module.__file__)
     for value in vars(module).values():
         name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
-        used = sys.modules.get(name) if str(name).startswith("smp.features.") else None
+        used = sys.modules.get(name) if str(name).startswith(("smp.features.", "smp.tracks.")) else None
         if used is not None and used.__file__ not in seen:
             _sources(used, seen)
     return sorted(seen)

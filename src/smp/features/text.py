@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import csr_matrix, hstack
 
-from smp.data.store import replacing
+from smp.disk.store import replacing
+from smp.errors import DataError
 from smp.features.tags import arrow, encode, joined_tags
-from smp.paths import DataError
 
 HASHES = 2**18  # columns of the hashed vocabulary: no dictionary of millions of pairs of words is held
 FIT_TEXTS = 100_000  # texts that weights and factors are learned from; all are projected

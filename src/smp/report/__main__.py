@@ -4,7 +4,7 @@ from typing import Literal
 
 import tyro
 
-from smp.paths import one_line_errors
+from smp.errors import one_line_errors
 from smp.report import page, readme
 
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from smp.metrics import TRACK_METRICS
+from smp import tracks
 from smp.present import COLORS, PALE, subplots
 from smp.report.model import Explanation
 
@@ -14,7 +14,7 @@ MAIN, SECOND, THIRD = COLORS[0], COLORS[1], COLORS[2]
 
 def scores(table: pd.DataFrame) -> plt.Figure:
     """cv and holdout of every experiment, a panel a track and metric."""
-    panels = [(t, d, m) for (t, d), _ in table.groupby(["track", "data"]) for m in TRACK_METRICS[t]]
+    panels = [(t, d, m.name) for (t, d), _ in table.groupby(["track", "data"]) for m in tracks.get(t).task.metrics]
     height = 1.4 + 0.28 * table.groupby("track").size().max()
     figure, axes = subplots(1, len(panels), 4.2, height)
     for axis, (track, data, metric) in zip(axes[0], panels):

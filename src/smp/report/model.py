@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from smp import features, paths
-from smp.data.store import read_note, read_table, write_table
+from smp.disk.store import read_note, read_table, write_table
 from smp.folds import label_blocks
 from smp.learners import LightGBM
 from smp.oof import Part

@@ -10,14 +10,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from smp import paths
-from smp.data import ceiling
-from smp.data.store import replacing
-from smp.metrics import TRACK_METRICS
+from smp import paths, tracks
+from smp.disk.store import replacing
 from smp.present import cell, png
 from smp.report import figures, model
 from smp.report.results import Results
 from smp.runner import data_name
+from smp.tracks.load import ceiling
 
 SUBMISSION, STUDIES = "bash run_all.sh {track}", "bash run_all.sh studies"
 UNITS = {"image": "mean absolute error", "video": "mean |error| / label"}
@@ -64,9 +63,9 @@ figcaption{color:var(--quiet);font-size:.85rem}
 def write() -> list[Path]:
     """Write `report/index.html` into every output folder; returns the paths. Raises DataError without any score."""
     written = []
-    for root in sorted({paths.output(t) for t in paths.TRACKS}):
-        tracks = [t for t in paths.TRACKS if paths.output(t) == root]
-        found = [r for r in map(Results, tracks) if (root / "scores.csv").exists() and not r.scores.empty]
+    for root in sorted({paths.output(t) for t in tracks.names()}):
+        here = [t for t in tracks.names() if paths.output(t) == root]
+        found = [r for r in map(Results, here) if (root / "scores.csv").exists() and not r.scores.empty]
         if found:
             written.append(root / "report" / "index.html")
             with replacing(written[-1]) as aside:
@@ -76,12 +75,12 @@ def write() -> list[Path]:
     return written
 
 
-def page(tracks: list[Results]) -> str:
+def page(found: list[Results]) -> str:
     """The whole page, of the tracks that have scores."""
-    parts: list[tuple[str, str]] = [("In short", in_short(tracks))]
-    claims = pd.concat([r.answers for r in tracks])
+    parts: list[tuple[str, str]] = [("In short", in_short(found))]
+    claims = pd.concat([r.answers for r in found])
     parts.append(("What the paper claims, and what came out", claim_table(claims)))
-    for results in tracks:
+    for results in found:
         sections: dict[str, Callable[[Results], Iterator[str]]] = {
             "the data": data, "folds and drift": drift, "scores": scores,
             **({"the paper's Table 1": table1} if results.track == "image" else {}), "studies": studies,
@@ -90,12 +89,12 @@ def page(tracks: list[Results]) -> str:
         }  # fmt: skip
         for name, function in sections.items():
             parts.append((f"{results.track.capitalize()}: {name}", "\n".join(function(results))))
-    parts.append(("Versions", versions(tracks)))
+    parts.append(("Versions", versions(found)))
     links = "".join(f'<a href="#s{i}">{html.escape(title)}</a>' for i, (title, _) in enumerate(parts))
     body = "\n".join(
         f'<section id="s{i}"><h2>{html.escape(title)}</h2>\n{text}</section>' for i, (title, text) in enumerate(parts)
     )
-    kinds = sorted({data_name(r.track) for r in tracks})
+    kinds = sorted({data_name(r.track) for r in found})
     banner = "" if kinds == ["official"] else (
         '<p class="banner">These scores are of GENERATED DEMO data, made from a stated model whose best possible score '
         "is known. They show that everything works and what helps there, not what the challenge's data would give.</p>"
@@ -109,18 +108,18 @@ def page(tracks: list[Results]) -> str:
     )
 
 
-def in_short(tracks: list[Results]) -> str:
+def in_short(found: list[Results]) -> str:
     parts = [
         "<p>The task: say how popular a post will be before it is shown, from its picture or video, its words, its "
         "category, time and place, and its user. Models learn from earlier posts; <b>holdout</b> is the last fifth in "
         "time, predicted by models that saw only what came before, and the number to believe; <b>cv</b> is over all "
         "labelled posts, each predicted by a model that did not learn from its block of time.</p>"
     ]
-    for results in tracks:
+    for results in found:
         best = results.scores.set_index("experiment").loc[results.final] if results.final else results.scores.iloc[0]
         boxes = [(f"{len(results.posts):,}", f"posts, {results.posts['label'].notna().sum():,} with a label")]
         constant = _constant_scores(results)
-        for metric in TRACK_METRICS[results.track]:
+        for metric in results.metric_names:
             boxes.append((f"{best[f'holdout_{metric}']:.4f}", f"holdout {metric.upper()}, {figures.BETTER[metric]} is "
                           f"better; a constant: {constant[metric]:.3f}"))  # fmt: skip
         if pd.notna(best.get("share_of_ceiling")):
@@ -135,7 +134,7 @@ def in_short(tracks: list[Results]) -> str:
 def _constant_scores(results: Results) -> dict[str, float]:
     table = results.predictions
     late, middle = table[table["holdout"]]["label"].to_numpy(), table[~table["holdout"]]["label"].median()
-    return {n: f(late, np.full(len(late), middle)) for n, f in TRACK_METRICS[results.track].items()}
+    return tracks.get(results.track).task.scores(late, np.full(len(late), middle))
 
 
 def _what_helps(results: Results) -> str:
@@ -216,7 +215,7 @@ def drift(results: Results) -> Iterator[str]:
 
 def scores(results: Results) -> Iterator[str]:
     table = results.scores.sort_values("experiment")
-    metrics = list(TRACK_METRICS[results.track])
+    metrics = results.metric_names
     columns = ["experiment", *(f"{p}_{m}" for p in ("cv", "holdout") for m in metrics)]
     more = ("months_error", "share_of_ceiling", "seconds", "peak_memory_gb")
     columns += [c for c in more if c in table and table[c].notna().any()]
@@ -253,7 +252,7 @@ def table1(results: Results) -> Iterator[str]:
     made_by = results.metrics.get("exp021_ablation", {}).get("sources", {})
     if made_by:
         yield f"<p>Made here by: {html.escape('; '.join(f'{k}: {source}' for k, source in made_by.items()))}.</p>"
-    for metric in TRACK_METRICS[results.track]:
+    for metric in results.metric_names:
         rows = []
         for name, of_row in table.groupby("row", sort=False):
             row = {"features": name}
@@ -397,13 +396,13 @@ def costs(results: Results) -> Iterator[str]:
     yield html_table(table)
 
 
-def versions(tracks: list[Results]) -> str:
-    stamps = json.loads((tracks[0].folder / "run.json").read_text())
+def versions(found: list[Results]) -> str:
+    stamps = json.loads((found[0].folder / "run.json").read_text())
     rows = [
         {"track": r.track, "data": stamps[r.track]["data"], "fingerprint": stamps[r.track]["fingerprint"],
-         "profile": stamps[r.track]["profile"]} for r in tracks
+         "profile": stamps[r.track]["profile"]} for r in found
     ]  # fmt: skip
-    found = {name: v for r in tracks for m in r.metrics.values() for name, v in m["versions"].items()}
+    found = {name: v for r in found for m in r.metrics.values() for name, v in m["versions"].items()}
     table = pd.DataFrame({"package": found.keys(), "version": found.values()})
     return html_table(pd.DataFrame(rows)) + html_table(table)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 from PIL.PngImagePlugin import PngInfo
 
-from smp import paths
-from smp.data.pictures import load_rgb
-from smp.data.store import replacing
-from smp.metrics import TRACK_METRICS
-from smp.paths import ROOT, DataError
+from smp import paths, tracks
+from smp.disk.pictures import load_rgb
+from smp.disk.store import replacing
+from smp.errors import DataError
+from smp.paths import ROOT
 from smp.present import markdown, png
 from smp.report import figures
 from smp.report.results import Results, read_scores
@@ -26,7 +26,7 @@ STUDIES = {"table1": "exp021_ablation", "selection": "exp030_sample_selection"} 
 
 def write() -> None:
     """Rewrite the README's blocks and exp/figures from the output folders. Raises DataError naming what is missing."""
-    scores = pd.concat([read_scores(f) for f in sorted({paths.output(t) / "scores.csv" for t in paths.TRACKS})])
+    scores = pd.concat([read_scores(f) for f in sorted({paths.output(t) / "scores.csv" for t in tracks.names()})])
     results = Results("image")
     tables = {"scores": scores, "claims": results.answers}
     for name, study in STUDIES.items():
@@ -62,7 +62,7 @@ def score_table(scores: pd.DataFrame) -> str:
     """A Markdown table per track and data set, saying on which rows each number was measured."""
     parts = []
     for (track, data), rows in scores.groupby(["track", "data"]):
-        metrics = list(TRACK_METRICS[track])
+        metrics = [m.name for m in tracks.get(track).task.metrics]
         columns = {"experiment": "experiment"}
         columns |= {f"{part}_{m}": f"{part} {m.upper()}" for part in ("cv", "holdout") for m in metrics}
         if "months_error" in rows and rows["months_error"].notna().any():

@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from smp import paths
-from smp.data import load_posts
-from smp.data.store import read_table
-from smp.metrics import TRACK_METRICS
-from smp.paths import DataError, Track
+from smp import paths, tracks
+from smp.disk.store import read_table
+from smp.errors import DataError
 from smp.submission import FINAL
+from smp.tracks.load import load_posts
 
 
 @dataclass(frozen=True)
 class Results:
     """A track's results. Whatever is not there yet is empty."""
 
-    track: Track
+    track: str
 
     @property
     def folder(self) -> Path:
@@ -38,8 +37,12 @@ class Results:
         return read_scores(self.folder / "scores.csv").query("track == @self.track")
 
     @property
+    def metric_names(self) -> list[str]:
+        return [m.name for m in tracks.get(self.track).task.metrics]
+
+    @property
     def main_metric(self) -> str:
-        return next(iter(TRACK_METRICS[self.track]))
+        return self.metric_names[0]
 
     @cached_property
     def final(self) -> str:

@@ -1,0 +1,1 @@
+"""How anything is written whole, found again and shared between processes; what picture files hold."""

@@ -1,0 +1,1 @@
+"""Features that only the image track can have."""

@@ -1,0 +1,1 @@
+"""Features that only the video track can have."""

@@ -1,0 +1,194 @@
+"""SMPD-Video: the official jsonl files -> the posts table of the video track."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+
+from smp.disk.pictures import leaves_folder
+from smp.errors import DataError
+from smp.tracks.official import check_unique, first, numbers, read_lines
+
+SITE = "https://smp-challenge.com (SMPD-Video download)"
+AGAIN = f"get the official file again, from {SITE}"
+SPLITS = ("train", "test")
+LABELS = (0.0, 64.0)  # the logarithm of a count: what lies outside is no label
+LARGEST = 1e15  # more is no count and no size of anything
+LONG = 10_000  # characters; a longer text is kept whole, and counted
+COUNTS = tuple(f"user_{what}_count" for what in ("following", "follower", "likes", "video", "digg", "heart", "friend"))
+SIZES = ("video_height", "video_width", "video_duration", "music_duration")
+POSTS = (
+    *("pid", "uid", "post_content", "post_location", "post_suggested_words"),
+    *("post_text_language", "video_path", "post_time"),
+)
+VIDEOS = ("vid", "pid", *SIZES, "video_ratio", "video_format", "music_title")
+KEYS = {"posts": POSTS, "users": ("uid", *COUNTS), "videos": VIDEOS, "popularity": ("pid", "popularity")}
+LISTS = ("post_content", "post_suggested_words")
+CATEGORIES = (
+    *("user_id", "category", "subcategory", "concept", "post_location", "post_text_language"),
+    *("video_ratio", "video_format"),
+)
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The posts table, train before test in the order of the posts files, and how often each quirk was met.
+
+    The files lie directly under `folder` or one level deeper. Raises DataError naming file and line (counted from 1)
+    for whatever would make the rows wrong; a post without user or video row keeps NaN there and is counted.
+    """
+    quirks: Counter[str] = Counter()
+    files = _locate(folder)
+    parts = {split: _read_split(folder, files, split, quirks) for split in SPLITS}
+    check_unique([(files["posts", split], part["post_id"]) for split, part in parts.items()], "line", AGAIN)
+    return _posts(pd.concat(parts.values(), ignore_index=True), quirks), {k: int(n) for k, n in quirks.items() if n}
+
+
+def _locate(folder: Path) -> dict[tuple[str, str], Path]:
+    """Paths by (kind, split). Raises DataError that lists all missing ones."""
+    name = "SMP-Video_anonymized_{}_{}.jsonl"
+    homes = [folder, *sorted(path for path in folder.glob("[!._]*") if path.is_dir())]
+    home = next((home for home in homes if any(home.glob(name.format("*", "*")))), folder)
+    files = {(kind, split): home / name.format(kind, split) for kind in KEYS for split in SPLITS}
+    del files["popularity", "test"]
+    if missing := [path.name for path in files.values() if not path.is_file()]:
+        raise DataError(f"{home}: missing {', '.join(missing)}; get them from {SITE}")
+    return files
+
+
+def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, quirks: Counter) -> pd.DataFrame:
+    path = files["posts", split]
+    posts = _table(path, KEYS["posts"], quirks)
+    check_unique([(path, posts["pid"])], "line", AGAIN)
+    users = _table(files["users", split], KEYS["users"], quirks)
+    for key in COUNTS:
+        users[key] = numbers(users[key])
+    quirks["duplicate user rows dropped"] += int(users.duplicated().sum())
+    quirks["conflicting user rows dropped (first kept)"] += int(users.drop_duplicates()["uid"].duplicated().sum())
+    users = users.drop_duplicates("uid")
+    for key in COUNTS:
+        overflown = users[key].between(-(2.0**31), -1)  # wrapped at 2^31
+        quirks["user counts repaired by +2^32"] += int(overflown.sum())
+        users[key] = _plausible(users[key] + overflown * 2.0**32)
+        quirks[f"{key} missing"] += int(users[key].isna().sum())
+    videos = _table(files["videos", split], KEYS["videos"], quirks)
+    for key in SIZES:
+        videos[key] = _plausible(pd.Series(numbers(videos[key]), videos.index))
+        quirks[f"{key} missing"] += int(videos[key].isna().sum())
+    quirks["duplicate video rows dropped"] += int(videos["pid"].duplicated().sum())
+    videos = videos.drop_duplicates("pid")
+    quirks["posts without user row"] += int((~posts["uid"].isin(users["uid"])).sum())
+    quirks["posts without video row"] += int((~posts["pid"].isin(videos["pid"])).sum())
+
+    posts["time"] = pd.to_datetime(posts["post_time"].astype("str"), format="ISO8601", errors="coerce", utc=True)
+    if (row := first(~(posts["time"] > pd.Timestamp(0, tz="UTC")))) is not None:  # NaT is not greater either
+        raise DataError(f"{path}: line {row + 1}: post_time {posts['post_time'][row]!r:.40} is no date; {AGAIN}")
+    quirks["post_time in the future"] += int((posts["time"] > pd.Timestamp.now("UTC")).sum())
+    paths = posts["video_path"].fillna("").astype("str")
+    if (row := first((paths != "") & np.asarray(leaves_folder(pa.array(paths))))) is not None:
+        raise DataError(f"{path}: line {row + 1}: video_path {paths[row]!r:.80} is no path inside {folder}; {AGAIN}")
+    posts["label"] = _labels(files, posts, quirks) if split == "train" else np.nan
+    posts["split"] = split
+    return (
+        posts.merge(users, on="uid", how="left").merge(videos, on="pid", how="left").rename(columns={"pid": "post_id"})
+    )
+
+
+def _table(path: Path, keys: tuple[str, ...], quirks: Counter) -> pd.DataFrame:
+    """The named keys of every line; ids as str."""
+    rows = []
+    for number, line in enumerate(read_lines(path, quirks), 1):
+        try:
+            row = orjson.loads(line)
+            rows.append([row[key] for key in keys])
+        except orjson.JSONDecodeError as error:
+            reason = f"truncated or invalid JSON at its byte {len(error.doc[: error.pos].encode()):,} ({error.msg})"
+            raise DataError(f"{path}: line {number}: {reason}; {AGAIN}") from None
+        except TypeError:
+            raise DataError(f"{path}: line {number} is no JSON object; {AGAIN}") from None
+        except KeyError as error:
+            raise DataError(f"{path}: line {number} has no key {error}; {AGAIN}") from None
+    table = pd.DataFrame(rows, columns=list(keys), dtype=object)
+    for key in (key for key in keys if key not in LISTS):
+        if (row := first(table[key].map(type).isin([list, dict]))) is not None:
+            raise DataError(
+                f"{path}: line {row + 1}: {key} is {table[key][row]!r:.40}, a single value expected; {AGAIN}"
+            )
+    for key in (key for key in keys if key in ("pid", "uid", "vid")):
+        if (row := first(table[key].isna() | (table[key] == ""))) is not None:
+            raise DataError(f"{path}: line {row + 1}: {key} is empty; {AGAIN}")
+        table[key] = table[key].astype("str")
+    return table
+
+
+def _labels(files: dict[tuple[str, str], Path], posts: pd.DataFrame, quirks: Counter) -> np.ndarray:
+    path = files["popularity", "train"]
+    labels = _table(path, KEYS["popularity"], quirks)
+    check_unique([(path, labels["pid"])], "line", AGAIN)
+    if (row := first(~labels["pid"].isin(posts["pid"]))) is not None:
+        name = files["posts", "train"].name
+        raise DataError(f"{path}: line {row + 1}: label for post {labels['pid'][row]}, which {name} lacks; {AGAIN}")
+    values = numbers(labels["popularity"])
+    low, high = LABELS
+    if (row := first(~((values > low) & (values <= high)))) is not None:
+        value = f"{labels['popularity'][row]!r:.40}"
+        raise DataError(f"{path}: line {row + 1}: label {value} is not a number above {low:g} up to {high:g}; {AGAIN}")
+    found = labels["pid"].pipe(pd.Index).get_indexer(posts["pid"])
+    if (row := first(found < 0)) is not None:
+        raise DataError(
+            f"{path}: no label for post {posts['pid'][row]} ({(found < 0).sum():,} posts lack one); {AGAIN}"
+        )
+    return values[found]
+
+
+def _posts(table: pd.DataFrame, quirks: Counter) -> pd.DataFrame:
+    quirks["post_content given as list"] += sum(isinstance(value, list) for value in table["post_content"])
+    content = pd.Series([_joined(value) for value in table["post_content"]], dtype="str")
+    words = [_split(value) for value in table["post_suggested_words"]]
+    quirks["post_content empty"] += int((content == "").sum())
+    quirks[f"post_content over {LONG:,} characters"] += int((content.str.len() > LONG).sum())
+    quirks["suggested words empty"] += sum(not of_post for of_post in words)
+    quirks["posts located in NA (Namibia)"] += int((table["post_location"] == "NA").sum())
+    empty = pd.Series(None, index=table.index, dtype=object)
+    posts = pd.DataFrame(
+        {
+            "post_id": table["post_id"],
+            "split": pd.Categorical(table["split"], categories=list(SPLITS)),
+            "user_id": table["uid"],
+            "time": table["time"].astype("datetime64[s, UTC]"),
+            "title": content.str.replace(",", " "),
+            "tags": pd.Series(pa.array(words, pa.list_(pa.string())), dtype=pd.ArrowDtype(pa.list_(pa.string()))),
+            "category": empty,
+            "subcategory": empty,
+            "concept": empty,
+            "label": table["label"].astype("float64"),
+            "vid": table["vid"].fillna("").astype("str"),
+            "post_content": content,
+            "post_location": table["post_location"],
+            "post_text_language": table["post_text_language"],
+            "video_path": table["video_path"].fillna("").astype("str"),
+            **{key: table[key].astype("float64") for key in COUNTS},
+            **{key: table[key].astype("float32") for key in SIZES},
+            "video_ratio": table["video_ratio"],
+            "video_format": table["video_format"],
+            "music_title": table["music_title"].fillna("").astype("str"),
+        }
+    ).set_index("post_id")
+    for key in CATEGORIES:
+        posts[key] = posts[key].astype("str").replace("", np.nan).astype("category")
+    return posts
+
+
+def _joined(value: str | list | None) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+def _split(value: str | list | None) -> list[str]:
+    words = value.split(",") if isinstance(value, str) else value or []
+    return [str(word) for word in words if word]
+
+
+def _plausible(values: pd.Series) -> pd.Series:
+    return values.where(values.between(0, LARGEST))

@@ -1,0 +1,65 @@
+"""Tables and embeddings come back as written, and nothing half written is taken for whole."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from smp.disk.store import read_embeddings, read_note, read_table, replacing, write_embeddings, write_table
+from smp.errors import DataError
+
+
+def test_a_posts_like_table_comes_back(tmp_path):
+    ids = pd.Index(["1", "2"], name="post_id")
+    table = pd.DataFrame(
+        {
+            "time": pd.DatetimeIndex(["2015-03-01", "2016-01-01"], tz="UTC"),
+            "category": pd.Categorical(["Food", None]),
+            "title": ["", "è ☃"],
+            "tags": pd.Series([["a", "b"], []], dtype=pd.ArrowDtype(pa.list_(pa.string())), index=ids),
+            "label": [1.0, np.nan],
+        },
+        index=ids,
+    )
+    write_table(tmp_path / "deep" / "t.parquet", table, {"key": "v1"})
+    read = read_table(tmp_path / "deep" / "t.parquet")
+    pd.testing.assert_frame_equal(
+        read.drop(columns="tags"), table.drop(columns="tags").astype({"time": read["time"].dtype})
+    )
+    assert [list(t) for t in read["tags"]] == [["a", "b"], []]
+    assert read_note(tmp_path / "deep" / "t.parquet") == {"key": "v1"}
+    assert read_note(tmp_path / "none.parquet") == {}
+
+
+def test_a_truncated_table_is_refused_by_name(tmp_path):
+    write_table(tmp_path / "t.parquet", pd.DataFrame({"a": range(100)}))
+    (tmp_path / "t.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:200])
+    with pytest.raises(DataError, match=r"t\.parquet: not a readable parquet file"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "f.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as aside:
+        aside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f.txt"]
+
+
+def test_embeddings_are_float16_memory_maps_keyed_by_post(tmp_path):
+    ids, values = pd.Index(["b", "a"]), np.array([[1.5, 2], [3, 4]])
+    write_embeddings(tmp_path, "clip", ids, values, {"key": "k"})
+    found, array = read_embeddings(tmp_path, "clip")
+    assert list(found) == ["b", "a"] and isinstance(array, np.memmap) and array.dtype == np.float16
+    np.testing.assert_array_equal(array, values)
+
+
+def test_an_array_without_its_ids_does_not_count(tmp_path):
+    write_embeddings(tmp_path, "clip", pd.Index(["a"]), np.ones((1, 2)))
+    (tmp_path / "clip.ids.parquet").unlink()
+    with pytest.raises(DataError, match="no such embeddings"):
+        read_embeddings(tmp_path, "clip")
+    with pytest.raises(ValueError, match="2 ids for 1 rows"):
+        write_embeddings(tmp_path, "clip", pd.Index(["a", "b"]), np.ones((1, 2)))

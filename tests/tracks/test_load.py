@@ -1,0 +1,95 @@
+"""Loading with a cache: fresh when a source changes, the posts of the files; demo data where there are none."""
+
+import time
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pandas as pd
+import pytest
+
+from smp import paths, tracks
+from smp.errors import DataError
+from smp.tracks import demo
+from smp.tracks import load as data
+from smp.tracks.image import track as room
+from smp.tracks.load import fingerprint, load_posts, read_posts
+
+
+@pytest.mark.parametrize("track", tracks.names())
+def test_the_cache_gives_what_the_files_gave(demo_run, track):
+    fresh, quirks = read_posts(track)
+    cached, quirks_again = read_posts(track)
+    assert quirks == quirks_again and quirks
+    pd.testing.assert_frame_equal(cached[fresh.columns], fresh, check_categorical=False)
+
+
+def test_a_changed_source_is_read_again(demo_run, demo_folder, tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(demo_folder / "smpd_image", tmp_path / "in" / "smpd_image")
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path / "in"))
+    posts, _ = read_posts("image")
+    before = fingerprint("image")
+    label = paths.official("image") / "train_allmetadata_json" / "train_label.txt"
+    lines = label.read_text().splitlines()
+    label.write_text("\n".join(["9.99", *lines[1:]]) + "\n")
+    assert read_posts("image")[0]["label"].iloc[0] == 9.99
+    load_posts.cache_clear()
+    assert fingerprint("image") != before
+
+    calls = []
+    monkeypatch.setattr(room, "TRACK", replace(room.TRACK, read=lambda folder: calls.append(folder) or (posts, {})))
+    read_posts("image")
+    assert not calls, "unchanged files come from the cache"
+    (paths.official("image") / "SMP_train_images").mkdir()
+    read_posts("image")
+    assert calls, "pictures unpacked later change the paths"
+
+
+def test_of_two_processes_one_reads_the_files(demo_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "out"))
+    plain, readings = room.TRACK.read, tmp_path / "readings"
+
+    def slow(folder):
+        with readings.open("a") as file:
+            file.write("one\n")
+        time.sleep(0.5)
+        return plain(folder)
+
+    monkeypatch.setattr(room, "TRACK", replace(room.TRACK, read=slow))
+    workers = [get_context("fork").Process(target=read_posts, args=("image",)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0] and readings.read_text() == "one\n"
+
+
+def test_demo_data_stand_in_where_there_are_no_official_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path))
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "out"))
+    monkeypatch.setenv("SMP_DEMO_POSTS", "300")
+    small = demo.generate
+    monkeypatch.setattr(demo, "generate", lambda folder, posts: small(folder, posts, images=False))
+    assert paths.is_demo("image")
+    posts, _ = read_posts("image")
+    assert len(posts) == 300 and paths.output("image") == tmp_path / "out" / "demo"
+    assert "GENERATING DEMO data" in capsys.readouterr().err
+    assert data.ceiling("image")["holdout"]["src"] > 0.5
+
+    (tmp_path / "smpd_image").mkdir()
+    (tmp_path / "smpd_image" / "README.md").write_text("where the files go")
+    assert paths.is_demo("image")
+    (tmp_path / "smpd_image" / "something.zip").write_text("")
+    assert not paths.is_demo("image") and data.ceiling("image") is None
+    with pytest.raises(DataError, match="smpd_image"):
+        read_posts("image")
+
+
+def test_an_input_folder_that_is_not_there_is_an_error(monkeypatch):
+    monkeypatch.setenv("SMP_INPUT", "/no/such/folder")
+    with pytest.raises(DataError, match="SMP_INPUT=/no/such/folder: no such folder"):
+        paths.data("image")
+    monkeypatch.setenv("SMP_PROFILE", "huge")
+    with pytest.raises(DataError, match="must be full or small"):
+        paths.profile()
