@@ -14,6 +14,7 @@ FLOORS = (
     {"paths", "metrics"},
     {"disk"},
     {"matrix", "tracks"},
+    {"nn"},
     {"folds", "features", "encoders", "learners", "present"},
     {"clip_ft", "tracks.room"},
     {"oof", "tuning", "pseudo_label"},

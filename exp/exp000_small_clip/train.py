@@ -11,7 +11,7 @@ from smp import paths
 from smp.encoders import descriptions, picture_paths
 from smp.encoders.contrastive import SmallClip, pretrain
 from smp.encoders.inputs import Description
-from smp.encoders.parallel import once
+from smp.nn.parallel import once
 from smp.runner import Run, run_features
 from smp.tracks.load import load_posts, train_mask
 

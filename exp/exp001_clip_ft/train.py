@@ -27,8 +27,8 @@ from smp.disk.hashes import source_hash
 from smp.disk.store import read_table, write_table
 from smp.encoders import Loading, descriptions, picture_paths
 from smp.encoders.clip import augmentation, load_clip
-from smp.encoders.parallel import once
 from smp.folds import load_folds
+from smp.nn.parallel import once
 from smp.oof import finished
 from smp.runner import Run, run_features
 from smp.tracks.load import load_posts

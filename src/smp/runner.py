@@ -192,7 +192,7 @@ def run_features(
     Every one of torchrun's ranks calls `make(run)`, which returns what metrics.json is to hold; rank 0 alone claims the
     folder and writes. A finished run is left alone. shared: of several processes, as `open_folder` has it.
     """
-    from smp.encoders.parallel import once, process_group  # torch: seconds to import
+    from smp.nn.parallel import once, process_group  # torch: seconds to import
 
     with one_line_errors(), process_group():
         run = parse_run(script, config_class, track, small)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from smp.clip_ft import train as trainer
 from smp.clip_ft.fit import fit, out_of_fold
 from smp.clip_ft.model import ClipFT, ModelConfig
 from smp.clip_ft.towers import Towers
 from smp.clip_ft.train import TrainConfig
 from smp.errors import DataError
+from smp.nn import parallel
 
 EVERYONE = np.ones(120, bool)
 
@@ -43,13 +43,13 @@ def test_a_stopped_run_ends_where_an_uninterrupted_one_does_bit_for_bit(tiny, tm
     task = tiny.make_task(tmp_path, TrainConfig(learning_rate=1e-2, epochs=4, batch_size=32, workers=0))
     _, whole, history = fit(task, EVERYONE, tmp_path / "whole", "all")
 
-    def killed_after_two_epochs(file, step, optimizer, scaler, config, so_far, epochs):
-        real_save(file, step, optimizer, scaler, config, so_far, epochs)
-        if epochs == 2:
+    def killed_after_two_epochs(file, state):
+        real_save(file, state)
+        if len(state["history"]) == 2 * 4:  # steps
             raise KeyboardInterrupt
 
-    real_save = trainer._save
-    monkeypatch.setattr(trainer, "_save", killed_after_two_epochs)
+    real_save = parallel.save_checkpoint
+    monkeypatch.setattr(parallel, "save_checkpoint", killed_after_two_epochs)
     with pytest.raises(KeyboardInterrupt):
         fit(task, EVERYONE, tmp_path / "stopped", "all")
     monkeypatch.undo()
@@ -90,7 +90,7 @@ def test_mixed_precision_learns_the_same(tiny, tmp_path, monkeypatch):
     task = pixel_task(tiny, tmp_path, train)
     _, _, exact = fit(task, EVERYONE, tmp_path / "exact", "all")
     mixed = lambda *_: torch.autocast("cpu", dtype=torch.bfloat16)  # noqa: E731
-    monkeypatch.setattr("smp.clip_ft.train.autocast", mixed)
+    monkeypatch.setattr("smp.nn.loop.autocast", mixed)
     monkeypatch.setattr("smp.clip_ft.fit.autocast", mixed)
     _, step, rounded = fit(task, EVERYONE, tmp_path / "mixed", "all")
     np.testing.assert_allclose(rounded, exact, rtol=0.05)

@@ -13,7 +13,7 @@ from smp.clip_ft.fit import fit
 from smp.clip_ft.train import TrainConfig
 from smp.disk.store import read_embeddings
 from smp.encoders import Loading
-from smp.encoders.parallel import process_group, ranks
+from smp.nn.parallel import process_group, ranks
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM, TabNet
+from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM, TabNet, neural
 from smp.learners import forest as forest_module
 from smp.learners import gaussian as gaussian_module
 from smp.learners import lgbm as lgbm_module
@@ -182,7 +182,7 @@ def test_tabnet_attends_to_few_columns_and_a_category_is_one_of_them():
     config = TabNet(n_d=4, n_a=4, n_steps=3, gamma=1.0)
     torch.manual_seed(0)
     network = Network(config, 30, [5, 9]).eval()
-    _, masks = network.steps(torch.randn(50, 30), torch.zeros(50, 2, dtype=torch.int64))
+    _, masks = network.steps({"numbers": torch.randn(50, 30), "codes": torch.zeros(50, 2, dtype=torch.int64)})
     assert masks.shape == (3, 50, 32)
     torch.testing.assert_close(masks.sum(-1), torch.ones(3, 50))
     assert (masks == 0).float().mean() > 0.1
@@ -193,9 +193,9 @@ def test_tabnet_finds_the_columns_that_count():
     frame = pd.DataFrame(rng.normal(size=(2000, 12)).astype(np.float32)).add_prefix("x")
     y = 2 * frame["x3"].to_numpy() + np.abs(frame["x8"].to_numpy())
     X = FeatureMatrix.from_table(frame)
-    fitted = TabNet(epochs=20, batch_size=128, n_d=8, n_a=8, n_steps=2, sparsity=1e-3).fit(X, y)
+    fitted = TabNet(epochs=40, batch_size=128, n_d=8, n_a=8, n_steps=2, sparsity=1e-3).fit(X, y)
     with torch.inference_mode():
-        _, masks = fitted.network.eval().steps(*fitted.inputs.tensors(X))
+        _, masks = fitted.network.eval().steps(neural.tensors(fitted.columns, X))
     share = masks.mean((0, 1)).numpy()
     assert set(np.argsort(-share)[:2]) == {3, 8} and share[[3, 8]].sum() > 0.5
 

@@ -24,7 +24,7 @@ from smp.disk.store import read_embeddings
 from smp.encoders import Loading, descriptions, encode_posts
 from smp.encoders.clip import Clip, image_encoder, text_encoder
 from smp.encoders.contrastive import SmallClip
-from smp.encoders.parallel import device
+from smp.nn.parallel import device
 
 SMALL = "small-CLIP"
 PICTURE = (500, 375)  # pixels of the pictures drawn: the longest side of SMPD's

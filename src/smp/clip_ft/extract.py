@@ -11,13 +11,12 @@ from torch import Tensor
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import Features, Logits, losses
 from smp.clip_ft.projection import Attended
-from smp.clip_ft.towers import autocast
 from smp.clip_ft.train import Step
 from smp.disk.store import read_embeddings, write_table
 from smp.encoders import Loading
 from smp.encoders.components import pca
-from smp.encoders.parallel import device, once
 from smp.encoders.shards import Batch, into_store
+from smp.nn.parallel import autocast, device, once
 
 BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
 # Blocks of F in the order of eq. 11, each d wide; its s, the user's behaviour, is a feature family of its own.
@@ -34,7 +33,7 @@ def outputs(
     step.to(target).eval()
     with autocast(target, precision):
         G, L = step.model.classes(step.towers.text)  # the same for every batch
-    for rows, tensors in zip(batches, inputs.stream(batches, workers)):
+    for rows, tensors in zip(batches, inputs.stream(batches, workers=workers)):
         tensors = {k: v.to(target, non_blocking=True) for k, v in tensors.items()}
         with autocast(target, precision):
             features = step.towers.features(tensors)

@@ -14,11 +14,11 @@ from smp.clip_ft import prototypes
 from smp.clip_ft.extract import BRANCHES, classify
 from smp.clip_ft.inputs import Inputs
 from smp.clip_ft.model import ClipFT, ModelConfig
-from smp.clip_ft.towers import Towers, autocast
+from smp.clip_ft.towers import Towers
 from smp.clip_ft.train import Step, TrainConfig, train
 from smp.disk.store import write_table
-from smp.encoders.parallel import device, once, ranks, sum_over_ranks
 from smp.errors import DataError
+from smp.nn.parallel import autocast, device, once, ranks, seeded, sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ def fit(task: Task, allowed: np.ndarray, folder: Path, name: str) -> tuple[Step,
 
     net = task.net if task.train.frozen else copy.deepcopy(task.net)
     towers = Towers(net.to(device()), task.tokenizer)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(task.train.seed)
+    with seeded(task.train.seed):
         V, T = class_means(towers, task, chosen)
         model = ClipFT(towers.text, towers.scale, _names(task), V, T, task.model).to(device())
     before = Step(towers, copy.deepcopy(model)) if task.train.frozen else copy.deepcopy(Step(towers, model))
@@ -116,7 +115,7 @@ def class_means(towers: Towers, task: Task, chosen: pd.DataFrame, batch_size: in
     label = torch.from_numpy(task.inputs.label[rows])
     sums = torch.zeros(2, len(task.classes), task.inputs.store.dim, dtype=torch.float64, device=target)
     starts = list(range(0, len(rows), batch_size))[rank::world]
-    stream = task.inputs.stream([rows[i : i + batch_size] for i in starts], task.train.workers)
+    stream = task.inputs.stream([rows[i : i + batch_size] for i in starts], workers=task.train.workers)
     for start, tensors in zip(starts, stream):
         part = slice(start, start + batch_size)
         with autocast(target, task.train.precision):

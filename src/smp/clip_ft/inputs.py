@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from smp.disk.pictures import load_rgb
 from smp.disk.store import read_embeddings
 from smp.encoders.base import BLANK
-from smp.encoders.parallel import device
 from smp.errors import DataError
+from smp.nn.parallel import device
 
 
 class Store:
@@ -106,7 +106,7 @@ class Inputs:
             torch.manual_seed(seed * 1_000_003 + row)
             return self.augment(picture)
 
-    def stream(self, batches: Sequence[np.ndarray], workers: int = 0, seed: int | None = None) -> DataLoader:
+    def stream(self, batches: Sequence[np.ndarray], seed: int | None = None, workers: int = 0) -> DataLoader:
         """The tensors of one batch of rows after another, made by worker processes (0: by this one)."""
         pin = device().type == "cuda"
         return DataLoader(_Batches(self, batches, seed), batch_size=None, num_workers=workers, pin_memory=pin)

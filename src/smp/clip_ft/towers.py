@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from smp.clip_ft.model import Features
-from smp.encoders.base import DTYPES
 from smp.encoders.clip import TextTower
 from smp.errors import DataError
 
@@ -58,11 +56,6 @@ class Towers(nn.Module):
                     parameter.requires_grad_(True)
                 groups.append({"params": parameters, "lr": rate * decay**depth})
         return groups
-
-
-def autocast(target: torch.device, precision: str) -> torch.autocast:
-    """Mixed precision on CUDA; the CPU stays in fp32, so that its results are exact."""
-    return torch.autocast("cuda", dtype=DTYPES.get(precision), enabled=target.type == "cuda" and precision in DTYPES)
 
 
 def _unit(x: Tensor) -> Tensor:

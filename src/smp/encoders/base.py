@@ -22,11 +22,11 @@ from smp.disk.pictures import load_rgb
 from smp.disk.store import read_embeddings, read_note
 from smp.encoders.components import pca
 from smp.encoders.inputs import Description, descriptions, picture_paths
-from smp.encoders.parallel import device, once, ranks
 from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
+from smp.nn import Precision
+from smp.nn.parallel import autocast, device, once, ranks
 from smp.tracks.load import fingerprint, load_posts
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 BLANK = Image.new("RGB", (32, 32))  # stands in for an unreadable picture; its row is zeroed afterwards
 
 
@@ -53,7 +53,7 @@ class Loading:
 
     batch_size: int = 256
     workers: int = 8  # processes that decode and tokenise; 0 does it in the main process
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"  # autocast, on CUDA only
+    precision: Precision = "bf16"
     shard_size: int = 8192  # posts; what a killed run loses at most
 
 
@@ -158,9 +158,8 @@ def _compute(encoder: Encoder, items: Sequence, names: dict[str, str], loading: 
 
 
 @torch.inference_mode()
-def _forward(encoder: Encoder, tensors: Any, precision: str) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
-    on_gpu = next(encoder.module.parameters()).is_cuda
-    with torch.autocast("cuda", dtype=DTYPES.get(precision), enabled=on_gpu and precision in DTYPES):
+def _forward(encoder: Encoder, tensors: Any, precision: Precision) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
+    with autocast(next(encoder.module.parameters()).device, precision):
         return encoder.encode(tensors)
 
 

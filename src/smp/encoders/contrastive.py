@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ import torch
 from open_clip.loss import ClipLoss
 from PIL import Image
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from smp.disk.pictures import load_rgb
 from smp.disk.store import replacing
 from smp.encoders.clip import CARD, WEIGHTS, TextTower
-from smp.encoders.parallel import device, load_checkpoint, save_checkpoint
 from smp.errors import DataError
+from smp.nn import Training
+from smp.nn.loop import train
+from smp.nn.parallel import device, seeded
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
@@ -58,8 +61,8 @@ def pretrain(
     """Train on pictures and their texts by CLIP's symmetric cross-entropy; returns the mean loss of every epoch.
 
     Pairs without a readable picture or without a text are left out. Writes an open_clip folder: the weights and, last
-    of all, open_clip_config.json, to be loaded as `local-dir:<folder>`. Until then a checkpoint, some ten times in all,
-    from which a stopped training goes on exactly; a finished one is not repeated. Raises DataError for fewer than two
+    of all, open_clip_config.json, to be loaded as `local-dir:<folder>`. Until then a checkpoint, from which a stopped
+    training goes on exactly; a finished one is not repeated. Raises DataError for fewer than two
     pairs.
     """
     card, file = folder / CARD, folder / "checkpoint.pt"
@@ -77,54 +80,58 @@ def pretrain(
             "least are needed; see what is missing with: python -m smp.check image"
         )
 
-    torch.manual_seed(config.seed)
-    net = open_clip.CLIP(**config.model_cfg).train().to(device(), memory_format=torch.channels_last)
+    with seeded(config.seed):
+        net = open_clip.CLIP(**config.model_cfg).to(device(), memory_format=torch.channels_last)
     tokenizer = open_clip.SimpleTokenizer(context_length=net.context_length)
-    ids = tokenizer([texts[i] for i in rows])
-    tower = TextTower(net, tokenizer)
     size = min(config.batch_size, len(rows))
-    steps = len(rows) // size  # an epoch's; what is left over waits for the next draw
+    steps = len(rows) // size
     epochs = min(max(round(config.pairs_seen / (steps * size)), 1), config.max_epochs)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
+    training = Training(
+        epochs, size, config.learning_rate, config.weight_decay, warmup=config.warmup, clip=1.0, drop_last=True
+    )
+    trained = train(
+        _Pairs(net, tokenizer),
+        partial(_batches, config, pictures, tokenizer([texts[i] for i in rows])),
+        np.arange(len(rows)),
+        training,
+        config.seed,
+        groups=[
+            {"params": [p for p in net.parameters() if p.ndim > 1]},
             {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ],
-        lr=config.learning_rate,
+        checkpoint=file,
+        card=asdict(config),
+        title="small CLIP",
     )
-    length = max(epochs * steps, 2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(  # which divides by zero where its first phase is one step long
-        optimizer, config.learning_rate, total_steps=length, pct_start=max(config.warmup, 2 / length)
-    )
-    criterion, history = ClipLoss(), []
-    if file.exists():
-        state = load_checkpoint(file)
-        for part, name in ((net, "net"), (optimizer, "optimizer"), (schedule, "schedule")):
-            part.load_state_dict(state[name])
-        rng.bit_generator.state, history = json.loads(state["rng"]), state["history"]
-    for epoch in range(len(history), epochs):
-        order, total = rng.permutation(len(rows)), 0.0
-        for step in tqdm(range(steps), desc=f"small CLIP epoch {epoch + 1}/{epochs}", unit="step"):
-            batch = order[step * size : (step + 1) * size]
-            tokens = tower.crop(ids[batch]).to(device())
-            image = net.encode_image(_augment(pictures[batch], config, rng).to(device()), normalize=True)
-            text = torch.nn.functional.normalize(tower(tower.embed(tokens), tokens)[0], dim=-1)
-            loss = criterion(image, text, net.logit_scale.exp())
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            with torch.no_grad():
-                net.logit_scale.clamp_(0, math.log(100))  # CLIP's own bound
-            total += loss.item()
-        history.append(total / steps)
-        if (epoch + 1) % math.ceil(epochs / 10) == 0:
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-            save_checkpoint(file, state | {"rng": json.dumps(rng.bit_generator.state), "history": history})
+    history = trained.losses.view(epochs, steps).mean(1).tolist()
     _save(net, config, history, folder)
     file.unlink(missing_ok=True)
     return history
+
+
+class _Pairs(nn.Module):
+    """The small CLIP on a batch of pairs, each of which is told from the others: the module that is trained."""
+
+    def __init__(self, net: open_clip.CLIP, tokenizer: Callable):
+        super().__init__()
+        self.net, self.tower, self.loss = net, TextTower(net, tokenizer), ClipLoss()
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """(B,) the batch's loss, once a pair."""
+        with torch.no_grad():
+            self.net.logit_scale.clamp_(0, math.log(100))  # CLIP's own bound
+        ids = self.tower.crop(batch["ids"])
+        image = self.net.encode_image(batch["pixels"], normalize=True)
+        text = nn.functional.normalize(self.tower(self.tower.embed(ids), ids)[0], dim=-1)
+        return self.loss(image, text, self.net.logit_scale.exp()).expand(len(image))
+
+
+def _batches(
+    config: SmallClip, pictures: Tensor, ids: Tensor, parts: Sequence[np.ndarray], seed: int
+) -> Iterator[dict[str, Tensor]]:
+    for number, rows in enumerate(parts):
+        pixels = _augment(pictures[rows], config, np.random.default_rng((seed, number)))
+        yield {"pixels": pixels, "ids": ids[rows]}
 
 
 class _Pictures(Dataset):

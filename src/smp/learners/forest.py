@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smp.learners.inputs import Inputs
 from smp.learners.medians import weighted_median
 from smp.matrix import FeatureMatrix
+from smp.nn.columns import Columns
 
 if TYPE_CHECKING:
     import optuna
@@ -23,7 +23,7 @@ class FittedForest:
     """Grown trees, the training labels and their weights, and which leaves they lie in."""
 
     forest: "ExtraTreesRegressor"
-    inputs: Inputs
+    inputs: Columns
     frequent: tuple[np.ndarray, ...]
     y: np.ndarray
     weight: np.ndarray
@@ -68,8 +68,8 @@ class Forest:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
         from sklearn.ensemble import ExtraTreesRegressor
 
-        inputs = Inputs.fit(X, seed)
-        counts = [np.bincount(c) for c in inputs.tensors(X)[1].numpy().T]
+        inputs = Columns.fit(X, seed)
+        counts = [np.bincount(c) for c in inputs.arrays(X)[1].T]
         frequent = tuple(np.flatnonzero(c >= FREQUENT * len(y)) for c in counts)
         columns = _columns(inputs, frequent, X)
         forest = ExtraTreesRegressor(
@@ -88,9 +88,9 @@ class Forest:
         return FittedForest(forest, inputs, frequent, np.asarray(y, np.float64), weight, members, starts)
 
 
-def _columns(inputs: Inputs, frequent: tuple[np.ndarray, ...], X: FeatureMatrix) -> np.ndarray:
+def _columns(inputs: Columns, frequent: tuple[np.ndarray, ...], X: FeatureMatrix) -> np.ndarray:
     """Numbers, flags and a 0/1 column per frequent category; (n, columns) float32."""
-    numbers, codes = (t.numpy() for t in inputs.tensors(X))
+    numbers, codes = inputs.arrays(X)
     return np.hstack([numbers, *(codes[:, [j]] == f for j, f in enumerate(frequent))]).astype(np.float32)
 
 

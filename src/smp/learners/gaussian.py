@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from smp.learners.inputs import UNKNOWN, Inputs
 from smp.learners.medians import WIDTH, local_median
 from smp.matrix import FeatureMatrix
+from smp.nn.columns import UNKNOWN, Columns
 
 if TYPE_CHECKING:
     import optuna
@@ -39,10 +39,13 @@ class FittedGaussianProcess:
 
     def predict(self, X: FeatureMatrix) -> np.ndarray:
         """(n,) float64 predictions."""
+        from smp.nn.parallel import one_thread
+
         if not len(X):
             return np.empty(0)
-        mean = (_kernel(self.inputs.rows(X), self.rows, self.scales) @ self.solved).squeeze(1) + self.scales["mean"]
-        at = mean.numpy()
+        with one_thread():
+            at = (_kernel(self.inputs.rows(X), self.rows, self.scales) @ self.solved).squeeze(1) + self.scales["mean"]
+        at = at.numpy()
         return at if self.weight is None else local_median(self.loo, self.y, self.weight, at, self.width)
 
 
@@ -77,13 +80,15 @@ class GaussianProcess:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
         import torch
 
-        torch.set_num_threads(1) if not torch.cuda.is_available() else None
+        from smp.nn.parallel import one_thread
+
         inputs = _Reader.fit(X, seed)
         rows, target = inputs.rows(X), torch.as_tensor(np.asarray(y, np.float64))
-        scales = self._learn(rows, target, seed)
-        lower = _cholesky(rows, scales)
-        solved = torch.cholesky_solve((target - scales["mean"])[:, None], lower)
-        loo = target - solved.squeeze(1) / torch.cholesky_inverse(lower).diagonal()
+        with one_thread():
+            scales = self._learn(rows, target, seed)
+            lower = _cholesky(rows, scales)
+            solved = torch.cholesky_solve((target - scales["mean"])[:, None], lower)
+            loo = target - solved.squeeze(1) / torch.cholesky_inverse(lower).diagonal()
         return FittedGaussianProcess(
             inputs, rows, scales, solved, loo.numpy(), target.numpy(), weight, self.width
         )  # fmt: skip
@@ -145,20 +150,20 @@ def _smooth(a: "torch.Tensor", b: "torch.Tensor", length: "torch.Tensor", scale:
 class _Reader:
     """How a feature matrix becomes rows, learnt from the training rows only."""
 
-    tables: Inputs | None
+    tables: Columns | None
     spreads: tuple[float, ...]  # standard deviation of each embedding's values
 
     @classmethod
     def fit(cls, X: FeatureMatrix, seed: int) -> "_Reader":
         tables, embeddings = X.split()
         spreads = tuple(float(e.dense().std()) or 1.0 for e in embeddings)
-        return cls(Inputs.fit(tables, seed) if tables is not None else None, spreads)
+        return cls(Columns.fit(tables, seed) if tables is not None else None, spreads)
 
     def rows(self, X: FeatureMatrix) -> _Rows:
         import torch
 
         tables, embeddings = X.split()
-        empty = torch.zeros(len(X), 0)
-        numbers, codes = (empty, empty.long()) if self.tables is None else self.tables.tensors(tables)
+        empty = np.empty((len(X), 0), np.int64)
+        numbers, codes = (empty, empty) if self.tables is None else self.tables.arrays(tables)
         scaled = [torch.as_tensor(e.dense() / s).double() for e, s in zip(embeddings, self.spreads)]
-        return _Rows(numbers.double(), codes, scaled)
+        return _Rows(torch.as_tensor(numbers).double(), torch.as_tensor(codes), scaled)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smp.learners.inputs import UNKNOWN, Inputs
 from smp.matrix import FeatureMatrix
+from smp.nn.columns import UNKNOWN, Columns
 
 if TYPE_CHECKING:
     import optuna
@@ -75,7 +75,7 @@ class Linear:
 class _Terms:
     """How columns become terms, learnt from the training rows only."""
 
-    inputs: Inputs
+    inputs: Columns
     names: tuple[str, ...]  # of the categories
     is_binary: np.ndarray  # (d,) of the numbers that `inputs` gives, its flags among them
     is_curve: np.ndarray  # (d,) those with a spline
@@ -86,7 +86,7 @@ class _Terms:
     def fit(cls, config: Linear, X: FeatureMatrix, seed: int) -> "_Terms":
         from sklearn.preprocessing import SplineTransformer
 
-        inputs = Inputs.fit(X, seed)
+        inputs = Columns.fit(X, seed)
         names = tuple(X.names[j] for j in inputs.categorical)
         is_binary = np.ones(len(inputs.numeric) + inputs.has_missing.sum(), bool)
         for start in range(0, len(X), CHUNK):
@@ -109,7 +109,7 @@ class _Terms:
     def _expand(self, X: FeatureMatrix) -> "csr_matrix":
         from scipy.sparse import csr_matrix, hstack
 
-        numbers, codes = (t.numpy() for t in self.inputs.tensors(X))
+        numbers, codes = self.inputs.arrays(X)
         slopes, words = numbers[:, ~self.is_binary], numbers[:, self.is_binary] > 0
         parts = [csr_matrix(slopes) * self.config.slope, csr_matrix(words) * self.config.word]
         if self.spline is not None:

@@ -3,10 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from smp.learners.neural import FittedNetwork, Training, embedding_sizes, train
-from smp.matrix import FeatureMatrix
+from smp.learners.neural import NeuralLearner
 
 if TYPE_CHECKING:
     import optuna
@@ -14,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MLP(Training):
+class MLP(NeuralLearner):
     """Two hidden layers."""
 
     width: int = 256
@@ -31,28 +28,15 @@ class MLP(Training):
             dropout=trial.suggest_float("dropout", 0.0, 0.6),
         )
 
-    def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedNetwork:
-        """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
-        return train(self._network, self, X, y, weight, seed)
+    def network(self, n_numbers: int, cardinalities: list[int]) -> "torch.nn.Module":
+        """Columns -> width -> width -> 1."""
+        from torch import nn
 
-    def _network(self, n_numbers: int, cardinalities: list[int]) -> "torch.nn.Module":
-        from torch import cat, nn
+        from smp.nn.blocks import EmbeddedColumns
 
-        sizes = embedding_sizes(cardinalities)
-        width, dropout = self.width, self.dropout
-
-        class Network(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.embeddings = nn.ModuleList(nn.Embedding(n, d) for n, d in zip(cardinalities, sizes))
-                layers, last = [], n_numbers + sum(sizes)
-                for _ in range(2):
-                    layers += [nn.Linear(last, width), nn.LayerNorm(width), nn.SiLU(), nn.Dropout(dropout)]
-                    last = width
-                self.layers = nn.Sequential(*layers, nn.Linear(last, 1))
-
-            def forward(self, numbers, codes):  # (B, d), (B, c) -> (B,)
-                embedded = [e(codes[:, j]) for j, e in enumerate(self.embeddings)]
-                return self.layers(cat([numbers, *embedded], dim=1)).squeeze(1)
-
-        return Network()
+        columns = EmbeddedColumns(n_numbers, cardinalities, self.category_dropout)
+        layers, last = [], sum(columns.widths)
+        for _ in range(2):
+            layers += [nn.Linear(last, self.width), nn.LayerNorm(self.width), nn.SiLU(), nn.Dropout(self.dropout)]
+            last = self.width
+        return nn.Sequential(columns, *layers, nn.Linear(last, 1), nn.Flatten(0))

@@ -7,17 +7,15 @@ pytorch-frame's TabNet has neither sparsemax nor ghost batch norm inside its fea
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from smp.learners.neural import FittedNetwork, Training, train
-from smp.matrix import FeatureMatrix
+from smp.learners.neural import NeuralLearner
 
 if TYPE_CHECKING:
     import optuna
+    import torch
 
 
 @dataclass(frozen=True)
-class TabNet(Training):
+class TabNet(NeuralLearner):
     """Hyperparameters by the paper's names; its guidance: n_d = n_a, gamma from 1 to 2, larger with more steps."""
 
     epochs: int = 20
@@ -50,8 +48,8 @@ class TabNet(Training):
             weight_decay=trial.suggest_float("weight_decay", 1e-5, 1.0, log=True),
         )
 
-    def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedNetwork:
-        """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
+    def network(self, n_numbers: int, cardinalities: list[int]) -> "torch.nn.Module":
+        """The paper's layers."""
         from smp.learners.tabnet_network import Network  # torch takes seconds to import
 
-        return train(lambda d, cardinalities: Network(self, d, cardinalities), self, X, y, weight, seed)
+        return Network(self, n_numbers, cardinalities)

@@ -8,23 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from smp.learners.neural import embedding_sizes
+from smp.nn.blocks import EmbeddedColumns
 
 if TYPE_CHECKING:
     from smp.learners.tabnet import TabNet
 
 
 class Network(nn.Module):
-    """numbers (B, d) and codes (B, c) -> (B,); `penalty` holds the sparsity loss of the latest forward pass."""
+    """A batch of columns -> (B,); `penalty` holds the sparsity loss of the latest forward pass."""
 
     def __init__(self, config: "TabNet", n_numbers: int, cardinalities: list[int]):
         super().__init__()
-        sizes = embedding_sizes(cardinalities)
-        inputs, width = n_numbers + sum(sizes), config.n_d + config.n_a
+        self.columns = EmbeddedColumns(n_numbers, cardinalities, config.category_dropout)
+        inputs, width = sum(self.columns.widths), config.n_d + config.n_a
         self.config = config
-        self.embeddings = nn.ModuleList(nn.Embedding(n, d) for n, d in zip(cardinalities, sizes))
         columns = n_numbers + len(cardinalities)  # a category's embedding is attended to as one column
-        self.widths = [n_numbers, *sizes]
         self.norm = GhostBatchNorm(inputs, config, config.batch_size)  # the paper norms its input by whole batches
         shared = [nn.Linear(inputs if i == 0 else width, 2 * width, bias=False) for i in range(config.n_shared)]
         self.transform = nn.ModuleList(
@@ -34,23 +32,24 @@ class Network(nn.Module):
         self.attend_norm = nn.ModuleList(GhostBatchNorm(columns, config) for _ in range(config.n_steps))
         self.head = nn.Linear(config.n_d, 1)
 
-    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        decision, masks = self.steps(numbers, codes)
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        decision, masks = self.steps(batch)
         self.penalty = self.config.sparsity * -(masks * torch.log(masks + 1e-15)).sum(-1).mean()
         return self.head(decision).squeeze(1)
 
-    def steps(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+    def steps(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The sum of the steps' decisions (B, n_d), and their masks over the columns (steps, B, columns)."""
         config = self.config
-        x = self.norm(torch.cat([numbers, *(e(codes[:, j]) for j, e in enumerate(self.embeddings))], dim=1))
+        x = self.norm(self.columns(batch))
         attention = self.transform[0](x)[:, config.n_d :]
         onto_simplex = sparsemax if config.mask == "sparsemax" else partial(torch.softmax, dim=-1)
         prior = x.new_ones(len(x), len(self.attend[0].weight))
         decision, masks = x.new_zeros(len(x), config.n_d), []
         for transform, attend, norm in zip(self.transform[1:], self.attend, self.attend_norm):
             mask = onto_simplex(prior * norm(attend(attention)))
-            numeric, *categorical = mask.split([self.widths[0], *[1] * len(self.embeddings)], dim=1)
-            wide = [numeric, *(m.expand(-1, width) for m, width in zip(categorical, self.widths[1:]))]
+            n_numbers, *widths = self.columns.widths
+            numeric, *categorical = mask.split([n_numbers, *[1] * len(widths)], dim=1)
+            wide = [numeric, *(m.expand(-1, width) for m, width in zip(categorical, widths))]
             made = transform(x * torch.cat(wide, dim=1))
             decision = decision + F.relu(made[:, : config.n_d])
             attention, prior = made[:, config.n_d :], prior * (config.gamma - mask)

@@ -1,5 +1,4 @@
-"""torchrun's ranks: this one's device, joining them, asking which one this is, doing something once for all; and
-checkpoints for this device."""
+"""Where this process computes: its device, precision and threads, its place among torchrun's ranks, its checkpoints."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,9 @@ from torch import Tensor
 
 from smp.disk.store import replacing
 from smp.errors import DataError
+from smp.nn import Precision
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def device() -> torch.device:
@@ -21,6 +23,31 @@ def device() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", dist.get_node_local_rank(fallback_rank=0))
+
+
+def autocast(target: torch.device, precision: Precision) -> torch.autocast:
+    """Mixed precision on CUDA; the CPU stays in fp32, so that its results are exact."""
+    return torch.autocast("cuda", dtype=DTYPES.get(precision), enabled=target.type == "cuda" and precision in DTYPES)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread of the CPU: the same sums on any machine, and small batches never wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from torch's generators as after `manual_seed(seed)`, and leave them as they were."""
+    target = device()
+    with torch.random.fork_rng([target] if target.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

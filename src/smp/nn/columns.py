@@ -1,4 +1,4 @@
-"""Columns as numbers near a standard normal and as category codes, for the learners that are no trees."""
+"""Columns as numbers near a standard normal and as category codes, for models that are no trees."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,15 +8,14 @@ import numpy as np
 from smp.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
-    import torch
     from sklearn.preprocessing import QuantileTransformer
 
 UNKNOWN = 0  # code of a missing or unseen category
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """How columns become tensors, learnt from the training rows only."""
+class Columns:
+    """How the columns of a feature matrix are read, learnt from the training rows only."""
 
     numeric: np.ndarray  # positions of the numeric columns
     categorical: np.ndarray
@@ -25,7 +24,7 @@ class Inputs:
     known: tuple[np.ndarray, ...]  # codes seen in training, a sorted array per categorical
 
     @classmethod
-    def fit(cls, X: FeatureMatrix, seed: int) -> "Inputs":
+    def fit(cls, X: FeatureMatrix, seed: int) -> "Columns":
         from sklearn.preprocessing import QuantileTransformer
 
         is_category = np.isin(X.names, X.categorical)
@@ -43,12 +42,11 @@ class Inputs:
 
     @property
     def cardinalities(self) -> list[int]:
+        """Codes of every categorical column, `unknown` among them."""
         return [len(k) + 1 for k in self.known]
 
-    def tensors(self, X: FeatureMatrix) -> tuple["torch.Tensor", "torch.Tensor"]:
+    def arrays(self, X: FeatureMatrix) -> tuple[np.ndarray, np.ndarray]:
         """Numbers (n, d + flags) float32 and categorical codes (n, c) int64, 0 for a missing or unseen category."""
-        import torch
-
         values = X.dense()
         numbers = values[:, self.numeric]
         flags = np.isnan(numbers[:, self.has_missing])
@@ -61,4 +59,4 @@ class Inputs:
                 column = values[:, self.categorical[j]]
                 at = np.searchsorted(known, column).clip(max=len(known) - 1)
                 codes[:, j] = np.where(known[at] == column, at + 1, UNKNOWN)
-        return torch.from_numpy(numbers), torch.from_numpy(codes)
+        return numbers, codes
