@@ -93,8 +93,8 @@ def test_a_forest_predicts_the_weighted_median_of_the_labels_that_share_its_leav
     weight = 1 / y.clip(1)
     X, X_test = FeatureMatrix.from_table(train), FeatureMatrix.from_table(table(30, 1)[0])
     fitted = Forest(trees=7, min_samples_leaf=5).fit(X, y, weight, seed=1)
-    columns = [forest_module._columns(fitted.inputs, fitted.frequent, m) for m in (X, X_test)]
-    own, asked = (fitted.forest.apply(c) for c in columns)
+    columns = [forest_module._columns(fitted.columns, fitted.frequent, m) for m in (X, X_test)]
+    own, asked = (fitted.trees.leaves(c) for c in columns)
     for i, pred in enumerate(fitted.predict(X_test)):
         share = sum((own[:, t] == asked[i, t]) / (own[:, t] == asked[i, t]).sum() for t in range(7)) * weight
         order = np.argsort(y)

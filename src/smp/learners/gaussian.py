@@ -1,10 +1,12 @@
 """A Gaussian process: a smooth model for a few thousand posts, turned from a mean into the median that is asked for."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from smp.learners import kept
 from smp.learners.medians import WIDTH, local_median
 from smp.matrix import FeatureMatrix
 from smp.nn.columns import UNKNOWN, Columns
@@ -28,7 +30,7 @@ class _Rows(NamedTuple):
 class FittedGaussianProcess:
     """The training rows, the kernel's scales, and the curve from the posterior mean to the wanted median."""
 
-    inputs: "_Reader"
+    reader: "_Reader"
     rows: _Rows
     scales: Scales
     solved: "torch.Tensor"  # (n, 1) inverse covariance times residual
@@ -37,6 +39,32 @@ class FittedGaussianProcess:
     weight: np.ndarray | None
     width: float
 
+    def save(self, folder: Path) -> None:
+        """Keep the training rows and what was learnt of them in `folder`, for `load`."""
+        arrays = {"solved": self.solved.numpy(), "loo": self.loo, "y": self.y}
+        arrays |= {"numbers": self.rows.numbers.numpy(), "codes": self.rows.codes.numpy()}
+        arrays |= {} if self.weight is None else {"weight": self.weight}
+        arrays |= kept.with_prefix("scales", {k: v.numpy() for k, v in self.scales.items()})
+        arrays |= kept.with_prefix("embeddings", {str(j): e.numpy() for j, e in enumerate(self.rows.embeddings)})
+        tables = self.reader.tables
+        arrays |= {} if tables is None else kept.with_prefix("tables", tables.arrays())
+        kept.keep(folder, type(self).__name__, {"width": self.width, "spreads": self.reader.spreads}, arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> "FittedGaussianProcess":
+        """The model that `save` kept. Raises DataError where it is not whole."""
+        import torch
+
+        card, arrays = kept.card_of(folder), kept.arrays_of(folder)
+        tensors = {k: torch.from_numpy(v) for k, v in arrays.items()}
+        embeddings, tables = kept.under("embeddings", tensors), kept.under("tables", arrays)
+        rows = _Rows(tensors["numbers"], tensors["codes"], [embeddings[str(j)] for j in range(len(embeddings))])
+        reader = _Reader(Columns.from_arrays(tables) if tables else None, tuple(card["spreads"]))
+        scales = kept.under("scales", tensors)
+        return cls(
+            reader, rows, scales, tensors["solved"], arrays["loo"], arrays["y"], arrays.get("weight"), card["width"]
+        )
+
     def predict(self, X: FeatureMatrix) -> np.ndarray:
         """(n,) float64 predictions."""
         from smp.nn.parallel import one_thread
@@ -44,7 +72,7 @@ class FittedGaussianProcess:
         if not len(X):
             return np.empty(0)
         with one_thread():
-            at = (_kernel(self.inputs.rows(X), self.rows, self.scales) @ self.solved).squeeze(1) + self.scales["mean"]
+            at = (_kernel(self.reader.rows(X), self.rows, self.scales) @ self.solved).squeeze(1) + self.scales["mean"]
         at = at.numpy()
         return at if self.weight is None else local_median(self.loo, self.y, self.weight, at, self.width)
 
@@ -82,15 +110,15 @@ class GaussianProcess:
 
         from smp.nn.parallel import one_thread
 
-        inputs = _Reader.fit(X, seed)
-        rows, target = inputs.rows(X), torch.as_tensor(np.asarray(y, np.float64))
+        reader = _Reader.fit(X, seed)
+        rows, target = reader.rows(X), torch.as_tensor(np.asarray(y, np.float64))
         with one_thread():
             scales = self._learn(rows, target, seed)
             lower = _cholesky(rows, scales)
             solved = torch.cholesky_solve((target - scales["mean"])[:, None], lower)
             loo = target - solved.squeeze(1) / torch.cholesky_inverse(lower).diagonal()
         return FittedGaussianProcess(
-            inputs, rows, scales, solved, loo.numpy(), target.numpy(), weight, self.width
+            reader, rows, scales, solved, loo.numpy(), target.numpy(), weight, self.width
         )  # fmt: skip
 
     def _learn(self, rows: _Rows, target: "torch.Tensor", seed: int) -> Scales:
@@ -164,6 +192,6 @@ class _Reader:
 
         tables, embeddings = X.split()
         empty = np.empty((len(X), 0), np.int64)
-        numbers, codes = (empty, empty) if self.tables is None else self.tables.arrays(tables)
+        numbers, codes = (empty, empty) if self.tables is None else self.tables.read(tables)
         scaled = [torch.as_tensor(e.dense() / s).double() for e, s in zip(embeddings, self.spreads)]
         return _Rows(torch.as_tensor(numbers).double(), torch.as_tensor(codes), scaled)

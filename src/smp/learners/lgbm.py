@@ -1,10 +1,13 @@
 """LightGBM on a feature matrix, streamed to its binner where a float32 copy would be too large."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from smp.errors import DataError
+from smp.learners import kept
 from smp.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     import optuna
 
 DENSE_LIMIT = 2**30  # bytes of float32 up to which one dense copy is simplest and fastest
+TREES = "trees.txt"
 SMALL_MATRIX = 4_000_000  # values up to which one thread is the fastest
 
 
@@ -27,6 +31,18 @@ class FittedLightGBM:
         step = max(1, DENSE_LIMIT // 4 // max(4 * X.shape[1], 1))
         chunks = [self.booster.predict(X.dense(slice(i, i + step))) for i in range(0, len(X), step)]
         return np.concatenate(chunks) if chunks else np.empty(0)
+
+    def save(self, folder: Path) -> None:
+        """Keep the trees as LightGBM's text in `folder`, for `load`."""
+        kept.keep(folder, type(self).__name__, {"names": self.names}, files={TREES: self.booster.save_model})
+
+    @classmethod
+    def load(cls, folder: Path) -> "FittedLightGBM":
+        """The model that `save` kept. Raises DataError where it is not whole."""
+        import lightgbm
+
+        card = kept.card_of(folder)
+        return cls(lightgbm.Booster(model_file=folder / TREES), tuple(card["names"]))
 
     def importance(self) -> dict[str, float]:
         """Total gain of every column."""
@@ -52,6 +68,7 @@ class LightGBM:
     extra_trees: bool = False
     alpha: float = 0.9  # the share of labels below, for quantile; the residual from which huber is linear
     threads: int = 0  # 0: all cores, or one where the matrix is so small that threads only wait for each other
+    device: Literal["cpu", "gpu", "cuda"] = "cpu"  # gpu: OpenCL, in every wheel; cuda: faster, in a build of your own
 
     def suggest(self, trial: "optuna.Trial") -> "LightGBM":
         """This learner with the values a trial proposes."""
@@ -71,16 +88,18 @@ class LightGBM:
     def parameters(self, X: FeatureMatrix, seed: int) -> dict:
         """What LightGBM itself is given to train on X."""
         threads = self.threads or (1 if X.shape[0] * X.shape[1] < SMALL_MATRIX else 0)
+        # a GPU chooses the layout itself, and adds in an order of its own: its trees differ a little from run to run
+        exact = {"deterministic": True, "force_col_wise": True} if self.device == "cpu" else {}
         return {
             "objective": self.objective, "learning_rate": self.learning_rate, "num_leaves": self.num_leaves,
             "min_child_samples": self.min_child_samples, "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction, "bagging_freq": 1, "lambda_l2": self.lambda_l2,
             "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "alpha": self.alpha, "num_threads": threads,
-            "seed": seed, "deterministic": True, "force_col_wise": True, "verbosity": -1,
+            "seed": seed, "device_type": self.device, "verbosity": -1, **exact,
         }  # fmt: skip
 
     def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedLightGBM:
-        """Train on X (n, D) and labels y (n,), optionally weighted (n,)."""
+        """Train on X (n, D) and labels y (n,), optionally weighted (n,). Raises DataError without the device."""
         import lightgbm
 
         params = self.parameters(X, seed)
@@ -92,7 +111,13 @@ class LightGBM:
         else:
             data = X.dense()
         train = lightgbm.Dataset(data, y, weight=weight, categorical_feature=categorical, params=params)
-        booster = lightgbm.train(params, train, self.rounds)
+        try:
+            booster = lightgbm.train(params, train, self.rounds)
+        except lightgbm.basic.LightGBMError as error:
+            if self.device == "cpu":
+                raise
+            reason = str(error).split("\n")[0]
+            raise DataError(f"LightGBM on {self.device}: {reason}; train with --learner.device cpu") from error
         booster.free_dataset()
         return FittedLightGBM(booster, X.names)
 

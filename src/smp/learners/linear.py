@@ -1,18 +1,20 @@
 """A linear mixed model by ridge regression: curves of the numbers, words, categories, and a level for every user."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smp.learners import kept
 from smp.matrix import FeatureMatrix
 from smp.nn.columns import UNKNOWN, Columns
 
 if TYPE_CHECKING:
     import optuna
     from scipy.sparse import csr_matrix
-    from sklearn.linear_model import Ridge
     from sklearn.preprocessing import SplineTransformer
 
 USER = "user_id"  # the category whose levels are the users
@@ -22,15 +24,32 @@ CHUNK = 65_536  # rows expanded at a time
 
 @dataclass(frozen=True)
 class FittedLinear:
-    """The ridge regression and how columns become its terms."""
+    """The coefficients (T,) of a ridge regression, and how columns become its terms."""
 
-    ridge: "Ridge"
+    coefficients: np.ndarray
+    intercept: float
     terms: "_Terms"
 
     def predict(self, X: FeatureMatrix) -> np.ndarray:
         """(n,) float64 predictions, made in chunks of bounded size."""
-        chunks = [self.ridge.predict(t) for t in self.terms.chunks(X)]
-        return np.concatenate(chunks).astype(np.float64) if chunks else np.empty(0)
+        chunks = [t @ self.coefficients + self.intercept for t in self.terms.chunks(X)]
+        return np.concatenate(chunks) if chunks else np.empty(0)
+
+    def save(self, folder: Path) -> None:
+        """Keep the coefficients and what the terms are made with in `folder`, for `load`."""
+        terms = self.terms
+        arrays = {"coefficients": self.coefficients, "is_binary": terms.is_binary, "is_curve": terms.is_curve}
+        values = {"intercept": self.intercept, "names": terms.names, "config": asdict(terms.config)}
+        kept.keep(folder, type(self).__name__, values, arrays | kept.with_prefix("columns", terms.columns.arrays()))
+
+    @classmethod
+    def load(cls, folder: Path) -> "FittedLinear":
+        """The model that `save` kept. Raises DataError where it is not whole."""
+        card, arrays = kept.card_of(folder), kept.arrays_of(folder)
+        columns = Columns.from_arrays(kept.under("columns", arrays))
+        config, names = Linear(**card["config"]), tuple(card["names"])
+        terms = _Terms(columns, names, arrays["is_binary"], arrays["is_curve"], config)
+        return cls(arrays["coefficients"], card["intercept"], terms)
 
 
 @dataclass(frozen=True)
@@ -68,39 +87,41 @@ class Linear:
         if weight is not None:
             weight = weight / np.mean(weight)
         ridge = Ridge(alpha=1.0, solver="sparse_cg", tol=1e-4)
-        return FittedLinear(ridge.fit(vstack(list(terms.chunks(X)), format="csr"), y, weight), terms)
+        ridge.fit(vstack(list(terms.chunks(X)), format="csr"), y, weight)
+        return FittedLinear(ridge.coef_.astype(np.float64), float(ridge.intercept_), terms)
 
 
 @dataclass(frozen=True)
 class _Terms:
     """How columns become terms, learnt from the training rows only."""
 
-    inputs: Columns
+    columns: Columns
     names: tuple[str, ...]  # of the categories
-    is_binary: np.ndarray  # (d,) of the numbers that `inputs` gives, its flags among them
+    is_binary: np.ndarray  # (d,) of the numbers that `columns` gives, its flags among them
     is_curve: np.ndarray  # (d,) those with a spline
-    spline: "SplineTransformer | None"
     config: Linear
 
     @classmethod
     def fit(cls, config: Linear, X: FeatureMatrix, seed: int) -> "_Terms":
-        from sklearn.preprocessing import SplineTransformer
-
-        inputs = Columns.fit(X, seed)
-        names = tuple(X.names[j] for j in inputs.categorical)
-        is_binary = np.ones(len(inputs.numeric) + inputs.has_missing.sum(), bool)
+        columns = Columns.fit(X, seed)
+        names = tuple(X.names[j] for j in columns.categorical)
+        is_binary = np.ones(len(columns.numeric) + columns.has_missing.sum(), bool)
         for start in range(0, len(X), CHUNK):
-            values = X.dense(slice(start, start + CHUNK))[:, inputs.numeric]
+            values = X.dense(slice(start, start + CHUNK))[:, columns.numeric]
             is_binary[: values.shape[1]] &= ((values == 0) | (values == 1)).all(axis=0)
         is_embedding = np.concatenate([np.full(b.shape[1], b.dtype == np.float16) for b in X.blocks])
         is_curve = ~is_binary
-        is_curve[: len(inputs.numeric)] &= ~is_embedding[inputs.numeric]
-        spline = None
-        if is_curve.any():
-            knots = np.repeat(np.linspace(-REACH, REACH, config.knots)[:, None], is_curve.sum(), axis=1)
-            spline = SplineTransformer(knots=knots, include_bias=False, sparse_output=True, extrapolation="constant")
-            spline.fit(np.zeros((2, knots.shape[1])))  # its knots are given: it learns nothing of the rows
-        return cls(inputs, names, is_binary, is_curve, spline, config)
+        is_curve[: len(columns.numeric)] &= ~is_embedding[columns.numeric]
+        return cls(columns, names, is_binary, is_curve, config)
+
+    @cached_property
+    def spline(self) -> "SplineTransformer":
+        """Cubic curves through given knots: it learns nothing of any row."""
+        from sklearn.preprocessing import SplineTransformer
+
+        knots = np.repeat(np.linspace(-REACH, REACH, self.config.knots)[:, None], self.is_curve.sum(), axis=1)
+        spline = SplineTransformer(knots=knots, include_bias=False, sparse_output=True, extrapolation="constant")
+        return spline.fit(np.zeros((2, knots.shape[1])))
 
     def chunks(self, X: FeatureMatrix) -> Iterator["csr_matrix"]:
         """The rows of X as terms (m, T) float32, CHUNK rows each, every column times its prior's sd."""
@@ -109,12 +130,12 @@ class _Terms:
     def _expand(self, X: FeatureMatrix) -> "csr_matrix":
         from scipy.sparse import csr_matrix, hstack
 
-        numbers, codes = self.inputs.arrays(X)
+        numbers, codes = self.columns.read(X)
         slopes, words = numbers[:, ~self.is_binary], numbers[:, self.is_binary] > 0
         parts = [csr_matrix(slopes) * self.config.slope, csr_matrix(words) * self.config.word]
-        if self.spline is not None:
+        if self.is_curve.any():
             parts.append(self.spline.transform(numbers[:, self.is_curve]) * self.config.spline)
-        for name, code, size in zip(self.names, codes.T, self.inputs.cardinalities):
+        for name, code, size in zip(self.names, codes.T, self.columns.cardinalities):
             known = np.flatnonzero(code != UNKNOWN)
             scale = self.config.user if name == USER else self.config.category
             level = (np.full(len(known), scale), (known, code[known]))

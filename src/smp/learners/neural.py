@@ -1,11 +1,13 @@
 """What the neural learners share: columns in, a training, predictions out; on the GPU if there is one."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from smp.learners import kept
 from smp.matrix import FeatureMatrix
 from smp.nn import Training
 from smp.nn.columns import Columns
@@ -21,9 +23,32 @@ class FittedNetwork:
     """A trained network with everything that was learnt about its columns."""
 
     network: "torch.nn.Module"
+    learner: "NeuralLearner"
     columns: Columns
     center: float
     spread: float
+
+    def save(self, folder: Path) -> None:
+        """Keep the weights and what the columns are read with in `folder`, for `load`."""
+        weights = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        values = {"learner": type(self.learner).__name__, "config": asdict(self.learner)}
+        values |= {"center": self.center, "spread": self.spread}
+        arrays = kept.with_prefix("network", weights) | kept.with_prefix("columns", self.columns.arrays())
+        kept.keep(folder, type(self).__name__, values, arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> "FittedNetwork":
+        """The model that `save` kept, on this process's device. Raises DataError where it is not whole."""
+        import torch
+
+        from smp.nn.parallel import device
+
+        card, arrays = kept.card_of(folder), kept.arrays_of(folder)
+        learner = {c.__name__: c for c in NeuralLearner.__subclasses__()}[card["learner"]](**card["config"])
+        columns = Columns.from_arrays(kept.under("columns", arrays))
+        network = learner.network(columns.width, columns.cardinalities)
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in kept.under("network", arrays).items()})
+        return cls(network.to(device()), learner, columns, card["center"], card["spread"])
 
     def predict(self, X: FeatureMatrix) -> np.ndarray:
         """(n,) float64 predictions, made in chunks of bounded size."""
@@ -75,14 +100,14 @@ class NeuralLearner(Training):
         batch = {k: v.to(device()) for k, v in batch.items()}
         with one_thread():
             with seeded(seed):
-                network = self.network(batch["numbers"].shape[1], columns.cardinalities)
+                network = self.network(columns.width, columns.cardinalities)
             rows = np.arange(len(y))
             train(Regression(network, self.objective), partial(in_memory, batch), rows, self, seed)
-        return FittedNetwork(network, columns, center, spread)
+        return FittedNetwork(network, self, columns, center, spread)
 
 
 def tensors(columns: Columns, X: FeatureMatrix) -> dict[str, "torch.Tensor"]:
     """The batch of all rows of X."""
     import torch
 
-    return dict(zip(("numbers", "codes"), map(torch.from_numpy, columns.arrays(X))))
+    return dict(zip(("numbers", "codes"), map(torch.from_numpy, columns.read(X))))

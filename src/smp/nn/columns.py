@@ -40,12 +40,43 @@ class Columns:
         missing = np.isnan(numbers).any(axis=0)
         return cls(numeric, np.flatnonzero(is_category), quantiles, missing, known)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was learnt, as named arrays: `from_arrays` makes the same columns of it."""
+        quantiles = self.quantiles
+        return {
+            "numeric": self.numeric,
+            "categorical": self.categorical,
+            "has_missing": self.has_missing,
+            "known": np.concatenate([np.empty(0, np.float32), *self.known]),
+            "known_sizes": np.array([len(k) for k in self.known], np.int64),
+            "quantiles": np.empty((0, 0)) if quantiles is None else quantiles.quantiles_,
+            "references": np.empty(0) if quantiles is None else quantiles.references_,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Columns":
+        from sklearn.preprocessing import QuantileTransformer
+
+        quantiles = None
+        if arrays["quantiles"].size:
+            count, width = arrays["quantiles"].shape
+            quantiles = QuantileTransformer(n_quantiles=count, output_distribution="normal")
+            quantiles.quantiles_, quantiles.references_ = arrays["quantiles"], arrays["references"]
+            quantiles.n_quantiles_, quantiles.n_features_in_ = count, width
+        known = np.split(arrays["known"], np.cumsum(arrays["known_sizes"])[:-1]) if len(arrays["known_sizes"]) else ()
+        return cls(arrays["numeric"], arrays["categorical"], quantiles, arrays["has_missing"], tuple(known))
+
+    @property
+    def width(self) -> int:
+        """Numbers of a row, flags among them."""
+        return len(self.numeric) + int(self.has_missing.sum())
+
     @property
     def cardinalities(self) -> list[int]:
         """Codes of every categorical column, `unknown` among them."""
         return [len(k) + 1 for k in self.known]
 
-    def arrays(self, X: FeatureMatrix) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, X: FeatureMatrix) -> tuple[np.ndarray, np.ndarray]:
         """Numbers (n, d + flags) float32 and categorical codes (n, c) int64, 0 for a missing or unseen category."""
         values = X.dense()
         numbers = values[:, self.numeric]
