@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from smp import paths
+from smp.folds import label_blocks
 from smp.tracks import demo
+from smp.tracks.base import Data
 from smp.tracks.image import read as image
-from smp.tracks.load import load_posts
 
 FILES = {
     "additional_information": ("Pathalias", "Ispublic", "Mediastatus"),
@@ -46,9 +47,7 @@ def demo_run(demo_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "output"))
     monkeypatch.setenv("SMP_SUBMISSIONS", str(tmp_path / "submissions"))
     monkeypatch.setenv("SMP_PROFILE", "small")
-    load_posts.cache_clear()
-    yield paths.output("image")
-    load_posts.cache_clear()
+    return paths.output("image")
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def make_posts(tmp_path):
             lines = {"img_filepath": [f"{split}/{r['Uid']}/{r['Pid']}.jpg" for r in rows], "label": ["6.4"] * len(rows)}
             for name, values in lines.items():
                 (home / f"{split}_{name}.txt").write_text("\n".join(values) + "\n")
-        posts = image.read(folder)[0]
+        posts = image.read(folder)[0].items
         return posts[posts.index != "999999"]  # the loader wants a post in each split
 
     return make
@@ -119,3 +118,14 @@ def random_posts(make_posts):
 def bare_posts(make_posts):
     """30 posts of one user with no title, no tags, no place and one time."""
     return make_posts([{"split": "test" if i > 20 else "train"} for i in range(30)])
+
+
+@pytest.fixture
+def blocks_of():
+    """posts -> (n,) the time block (of five) of every training post, and 5 for the test's."""
+
+    def blocks(posts: pd.DataFrame) -> np.ndarray:
+        data = Data(posts, np.where(posts["split"] == "train", 6.4, np.nan))
+        return label_blocks(data, np.flatnonzero(data.labelled), 5)
+
+    return blocks

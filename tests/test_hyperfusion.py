@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,18 +13,18 @@ from smp import features, paths, runner
 from smp.disk.store import read_table, write_embeddings
 from smp.folds import load_folds
 from smp.paths import ROOT
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
 FAST = "--catboost.rounds 20 --tabnet.epochs 1 --mlp.epochs 1 --trials 5 --text clip_text_pca --metadata post_stats"
 
 
 @pytest.fixture
 def run(demo_run, monkeypatch):
-    posts = load_posts("image")
+    data = load_data("image")
     rng = np.random.default_rng(0)
     for name in ("clip_image", "clip_text", "clip_image_pca", "clip_text_pca", "clip_title_text", "clip_tags_text"):
-        array = rng.normal(size=(len(posts), 16))
-        write_embeddings(paths.features("image"), name, posts.index, array, {"key": name})
+        array = rng.normal(size=(len(data), 16))
+        write_embeddings(paths.features("image"), name, data.ids, array, {"key": name})
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["train.py", *FAST.split(), *arguments])
@@ -42,11 +43,10 @@ def test_steps_are_measured_on_the_same_rows_and_choices_see_no_label_of_the_row
     assert table["holdout_rows"].eq(metrics["holdout"]["rows"]).all()
     assert {"catboost", "tabnet", "mlp", "mean", "blend", "catboost: visual", "catboost: all three"} <= set(table.index)
 
-    posts = load_posts("image")
-    rows = load_folds("image", posts).query("fold == 1").index
-    flipped = posts.copy()
-    flipped.loc[rows, "label"] = 14 - flipped.loc[rows, "label"]
-    monkeypatch.setattr(runner, "load_posts", lambda track: flipped)
+    data = load_data("image")
+    rows = data.ids.isin(load_folds("image", data).query("fold == 1").index)
+    flipped = replace(data, labels=np.where(rows, 14 - data.labels, data.labels))
+    monkeypatch.setattr(runner, "load_data", lambda track: flipped)
     run("--label-features", "target_encoding", "--variant", "flipped")
     again = demo_run / "exp040_hyperfusion@flipped"
     pd.testing.assert_frame_equal(read_table(again / "fold1.parquet"), read_table(folder / "fold1.parquet"))
@@ -56,14 +56,14 @@ def test_steps_are_measured_on_the_same_rows_and_choices_see_no_label_of_the_row
 
 
 def test_features_made_of_an_embedding_follow_it(run):
-    posts = load_posts("image")
+    data = load_data("image")
     before = {name: features.key("image", name) for name in ("clusters", "similarity", "post_stats")}
-    first = features.load("image", ["clusters", "similarity"], posts).dense()
-    rows = posts.index[::-1]  # rows are matched by id: the same embedding in another order changes nothing
-    image = features.load("image", ["clip_image"], posts).dense()
+    first = features.load("image", ["clusters", "similarity"], data).dense()
+    rows = data.ids[::-1]  # rows are matched by id: the same embedding in another order changes nothing
+    image = features.load("image", ["clip_image"], data).dense()
     write_embeddings(paths.features("image"), "clip_image", rows, image[::-1], {"key": "another"})
     assert {n for n, key in before.items() if features.key("image", n) != key} == {"clusters", "similarity"}
-    np.testing.assert_allclose(features.load("image", ["clusters", "similarity"], posts).dense(), first, atol=1e-3)
+    np.testing.assert_allclose(features.load("image", ["clusters", "similarity"], data).dense(), first, atol=1e-3)
     write_embeddings(paths.features("image"), "clip_image", rows, image, {"key": "a third"})
-    third = features.load("image", ["similarity"], posts).dense()
+    third = features.load("image", ["similarity"], data).dense()
     assert np.nanmax(np.abs(third - first[:, -5:])) > 0.1

@@ -10,7 +10,19 @@ from smp import paths
 from smp.disk.store import read_table, write_table
 from smp.errors import DataError
 from smp.folds import make_folds
-from smp.oof import cross_fit, load_months, load_oof, parts_of, write_predictions
+from smp.oof import (
+    choosing_parts,
+    cross_fit,
+    fold_parts,
+    holdout_of,
+    load_forward,
+    load_oof,
+    parts_of,
+    write_predictions,
+)
+from smp.tracks.base import Data, Split
+
+SPLIT = Split()
 
 
 @pytest.fixture
@@ -20,15 +32,15 @@ def problem():
     label = rng.normal(6, 2, n)
     label[rng.choice(n, 60, replace=False)] = np.nan
     time = pd.to_datetime(rng.integers(1_400_000_000, 1_450_000_000, n), unit="s", utc=True)
-    posts = pd.DataFrame(
-        {"time": time, "user_id": pd.Categorical(rng.integers(0, 40, n)), "label": label},
+    items = pd.DataFrame(
+        {"time": time, "user_id": pd.Categorical(rng.integers(0, 40, n))},
         index=pd.Index([f"p{i}" for i in rng.permutation(n)], name="post_id"),
     )
-    return posts, rng.normal(size=(n, 4)) + np.nan_to_num(label)[:, None] * 0.1
+    return Data(items, label), rng.normal(size=(n, 4)) + np.nan_to_num(label)[:, None] * 0.1
 
 
-def ridge(posts, X, calls=None):
-    y = posts["label"].to_numpy()
+def ridge(data, X, calls=None):
+    y = data.labels
 
     def fit_predict(part):
         if calls is not None:
@@ -40,64 +52,66 @@ def ridge(posts, X, calls=None):
 
 @pytest.mark.parametrize("scheme", ["time", "user", "random"])
 def test_oof_and_test_equal_scikit_learn(problem, tmp_path, monkeypatch, scheme):
-    posts, X = problem
+    data, X = problem
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path))
     folder = paths.output("image") / "exp900_ridge"
-    folds = make_folds(posts, scheme)
-    predictions = cross_fit(folder, posts.index, parts_of(posts, folds), ridge(posts, X))
-    write_predictions(folder, folds, predictions)
+    folds = make_folds(data, SPLIT, scheme)
+    predictions = cross_fit(folder, data.ids, parts_of(data, folds, SPLIT), ridge(data, X))
+    write_predictions(folder, data, folds, SPLIT, predictions)
     (folder / "metrics.json").write_text("{}")
 
-    at = posts.index.get_indexer(folds.index)
-    y = posts["label"].to_numpy()
+    at = data.ids.get_indexer(folds.index)
+    y = data.labels
     expected = cross_val_predict(Ridge(1.0), X[at], y[at], cv=PredefinedSplit(folds["fold"]))
-    in_memory = pd.concat([p for k, p in predictions.items() if k.startswith("fold")]).reindex(folds.index)
+    made = {part.name: table for part, table in predictions}
+    in_memory = pd.concat([made[p.name] for p in fold_parts(list(dict(predictions)))]).reindex(folds.index)
     np.testing.assert_array_equal(in_memory["seed0"], expected)
-    oof, test = load_oof("image", ["exp900_ridge"], folds, posts)
+    oof, test = load_oof("image", ["exp900_ridge"], folds, data)
     np.testing.assert_array_equal(oof["exp900_ridge"], expected)
-    rest = posts["label"].isna().to_numpy()
+    rest = ~data.labelled
     np.testing.assert_array_equal(test["exp900_ridge"], Ridge(1.0).fit(X[at], y[at]).predict(X[rest]))
-    assert list(test.index) == list(posts.index[rest])
+    assert list(test.index) == list(data.ids[rest])
 
     earlier, later = at[~folds["holdout"]], at[folds["holdout"]]
-    holdout = predictions["fold4" if scheme == "time" else "holdout"]["seed0"]
+    holdout = made["holdout"]["seed0"]
     np.testing.assert_allclose(holdout, Ridge(1.0).fit(X[earlier], y[earlier]).predict(X[later]))
 
 
 def test_only_the_part_that_is_missing_is_fitted_again(problem, tmp_path):
-    posts, X = problem
-    folds, calls = make_folds(posts), []
-    parts = parts_of(posts, folds)
-    first = cross_fit(tmp_path, posts.index, parts, ridge(posts, X, calls))
-    assert calls == ["fold0", "fold1", "fold2", "fold3", "fold4", "full"]
+    data, X = problem
+    folds, calls = make_folds(data, SPLIT), []
+    parts = parts_of(data, folds, SPLIT)
+    first = cross_fit(tmp_path, data.ids, parts, ridge(data, X, calls))
+    # the last fold is the holdout and the last forward part too: fitted once
+    assert calls == ["fold0", "fold1", "fold2", "fold3", "holdout", "forward1", "forward2", "forward3", "full"]
     (tmp_path / "fold3.parquet").unlink()
-    again = cross_fit(tmp_path, posts.index, parts, ridge(posts, X, calls))
-    assert calls[6:] == ["fold3"]
-    for name in first:
-        pd.testing.assert_frame_equal(first[name], again[name])
+    again = cross_fit(tmp_path, data.ids, parts, ridge(data, X, calls))
+    assert calls[9:] == ["fold3"]
+    for (_, one), (_, other) in zip(first, again, strict=True):
+        pd.testing.assert_frame_equal(one, other)
 
 
 def test_a_prediction_that_is_not_finite_is_refused(problem, tmp_path):
-    posts, _ = problem
+    data, _ = problem
+    parts = parts_of(data, make_folds(data, SPLIT), SPLIT)
     with pytest.raises(DataError, match="predictions are not finite"):
-        cross_fit(
-            tmp_path, posts.index, parts_of(posts, make_folds(posts)), lambda p: np.full((len(p.query), 1), np.nan)
-        )
+        cross_fit(tmp_path, data.ids, parts, lambda p: np.full((len(p.query), 1), np.nan))
     assert not list(tmp_path.iterdir())
 
 
 def finished(problem, tmp_path, monkeypatch):
-    posts, X = problem
+    data, X = problem
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path))
-    folds, folder = make_folds(posts), paths.output("image") / "exp900_ridge"
-    write_predictions(folder, folds, cross_fit(folder, posts.index, parts_of(posts, folds), ridge(posts, X)))
-    return posts, folds, folder
+    folds, folder = make_folds(data, SPLIT), paths.output("image") / "exp900_ridge"
+    made = cross_fit(folder, data.ids, parts_of(data, folds, SPLIT), ridge(data, X))
+    write_predictions(folder, data, folds, SPLIT, made)
+    return data, folds, folder
 
 
 def test_unfinished_parents_are_named_with_their_command(problem, tmp_path, monkeypatch):
-    posts, folds, _ = finished(problem, tmp_path, monkeypatch)
+    data, folds, _ = finished(problem, tmp_path, monkeypatch)
     with pytest.raises(DataError, match=r"not finished; make it with: python exp/exp900_ridge/train\.py"):
-        load_oof("image", ["exp900_ridge"], folds, posts)
+        load_oof("image", ["exp900_ridge"], folds, data)
 
 
 @pytest.mark.parametrize(
@@ -110,40 +124,100 @@ def test_unfinished_parents_are_named_with_their_command(problem, tmp_path, monk
     ],
 )
 def test_a_damaged_oof_table_is_refused(problem, tmp_path, monkeypatch, damage, message):
-    posts, folds, folder = finished(problem, tmp_path, monkeypatch)
+    data, folds, folder = finished(problem, tmp_path, monkeypatch)
     (folder / "metrics.json").write_text("{}")
     write_table(folder / "oof.parquet", damage(read_table(folder / "oof.parquet")))
     with pytest.raises(DataError, match=message):
-        load_oof("image", ["exp900_ridge"], folds, posts)
+        load_oof("image", ["exp900_ridge"], folds, data)
 
 
 def test_rows_meet_by_id_not_by_position(problem, tmp_path, monkeypatch):
-    posts, folds, folder = finished(problem, tmp_path, monkeypatch)
+    data, folds, folder = finished(problem, tmp_path, monkeypatch)
     (folder / "metrics.json").write_text("{}")
     table = read_table(folder / "oof.parquet")
     write_table(folder / "oof.parquet", table.sample(frac=1, random_state=0))
-    oof, _ = load_oof("image", ["exp900_ridge"], folds, posts)
+    oof, _ = load_oof("image", ["exp900_ridge"], folds, data)
     pd.testing.assert_series_equal(oof["exp900_ridge"], table["pred"], check_names=False)
 
 
-def test_months_are_predicted_beside_the_folds_and_read_back_by_id(problem, tmp_path, monkeypatch):
-    posts, X = problem
+def finished_forward(data, X, split, tmp_path, monkeypatch):
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path))
-    folds, y = make_folds(posts), posts["label"].to_numpy()
+    folds = make_folds(data, split)
     for name, shift in (("exp900_ridge", 0.0), ("exp901_ridge", 1.0)):
         folder = paths.output("video") / name
-        parts = parts_of(posts, folds, 3)
-        made = cross_fit(folder, posts.index, parts, lambda p, s=shift: ridge(posts, X)(p) + s)
-        write_predictions(folder, folds, made)
+        parts = parts_of(data, folds, split)
+        made = cross_fit(folder, data.ids, parts, lambda p, s=shift: ridge(data, X)(p) + s)
+        write_predictions(folder, data, folds, split, made)
         (folder / "metrics.json").write_text("{}")
-    later = load_months("video", ["exp900_ridge", "exp901_ridge"])
-    assert later["month"].nunique() == 3 and later.index.is_unique
+    return load_forward("video", ["exp900_ridge", "exp901_ridge"])
+
+
+def test_months_are_predicted_beside_the_folds_and_read_back_by_id(problem, tmp_path, monkeypatch):
+    data, X = problem
+    key, later = finished_forward(data, X, Split(forward="months", months=3), tmp_path, monkeypatch)
+    assert key.nunique() == 3 and later.index.is_unique
     np.testing.assert_allclose(later["exp901_ridge"], later["exp900_ridge"] + 1)
-    for name, rows in later.groupby("month"):
-        month = posts["time"].dt.strftime("%Y-%m").to_numpy()
-        earlier, own = (np.flatnonzero(np.isfinite(y) & m) for m in (month < name, month == name))
-        expected = pd.Series(Ridge(1.0).fit(X[earlier], y[earlier]).predict(X[own]), index=posts.index[own])
+    for name, rows in later.groupby(key):
+        month = data.items["time"].dt.strftime("%Y-%m").to_numpy()
+        earlier, own = (np.flatnonzero(data.labelled & m) for m in (month < name, month == name))
+        fitted = Ridge(1.0).fit(X[earlier], data.labels[earlier])
+        expected = pd.Series(fitted.predict(X[own]), index=data.ids[own])
         np.testing.assert_allclose(rows["exp900_ridge"], expected[rows.index])
-    (paths.output("video") / "exp901_ridge" / "months.parquet").unlink()
-    with pytest.raises(DataError, match=r"months\.parquet: no such predictions; make the experiment again"):
-        load_months("video", ["exp900_ridge", "exp901_ridge"])
+    (paths.output("video") / "exp901_ridge" / "forward.parquet").unlink()
+    with pytest.raises(DataError, match=r"forward\.parquet: no such predictions; make the experiment again"):
+        load_forward("video", ["exp900_ridge", "exp901_ridge"])
+
+
+def test_every_later_block_is_predicted_from_the_blocks_before_it(problem, tmp_path, monkeypatch):
+    data, X = problem
+    key, later = finished_forward(data, X, SPLIT, tmp_path, monkeypatch)
+    block = make_folds(data, SPLIT)["fold"]
+    assert list(key.unique()) == ["1", "2", "3", "4"] and set(later.index) == set(block.index[block > 0])
+    for name, rows in later.groupby(key):
+        earlier, own = (data.ids.get_indexer(block.index[m]) for m in (block < int(name), block == int(name)))
+        fitted = Ridge(1.0).fit(X[earlier], data.labels[earlier])
+        expected = pd.Series(fitted.predict(X[own]), index=data.ids[own])
+        np.testing.assert_allclose(rows["exp900_ridge"], expected[rows.index])
+
+
+def test_what_is_too_young_to_have_its_label_is_not_learnt_from(problem):
+    data, _ = problem
+    purge, time = pd.Timedelta(days=30), data.items["time"]
+    split = Split(purge=purge)
+    for part, plain in zip(
+        parts_of(data, make_folds(data, SPLIT), split), parts_of(data, make_folds(data, SPLIT), SPLIT)
+    ):
+        start = time.iloc[part.query].min()
+        left_out = time.iloc[np.setdiff1d(plain.train, part.train)]
+        if part.kind == "full":
+            assert left_out.empty
+            continue
+        assert (left_out < start).all() and (left_out > start - purge).all() and np.array_equal(part.query, plain.query)
+        assert not time.iloc[part.train].between(start - purge, start, inclusive="neither").any()
+
+
+def test_nothing_is_chosen_on_a_row_of_the_holdout(problem):
+    data, _ = problem
+    for split in (SPLIT, Split(forward="months", months=8)):
+        parts = parts_of(data, make_folds(data, split), split)
+        held = holdout_of(parts).query
+        chosen = choosing_parts(parts)
+        assert chosen and not any(np.isin(held, [*p.train, *p.query]).any() for p in chosen)
+
+
+def test_several_labels_travel_side_by_side(problem, tmp_path, monkeypatch):
+    data, X = problem
+    both = Data(data.items, np.column_stack([data.labels, 2 * data.labels]))
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path))
+    folds, folder = make_folds(both, SPLIT), paths.output("image") / "exp900_two"
+
+    def fit_predict(part):
+        fitted = Ridge(1.0).fit(X[part.train], both.labels[part.train])
+        return np.stack([fitted.predict(X[part.query])] * 2, axis=1)  # (q, seeds, k)
+
+    made = cross_fit(folder, both.ids, parts_of(both, folds, SPLIT), fit_predict)
+    write_predictions(folder, both, folds, SPLIT, made)
+    (folder / "metrics.json").write_text("{}")
+    oof, test = load_oof("image", ["exp900_two"], folds, both)
+    assert oof.shape == (240, 2) and test.shape == (60, 2)
+    np.testing.assert_allclose(oof["exp900_two", "pred1"], 2 * oof["exp900_two", "pred0"])

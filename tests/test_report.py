@@ -14,11 +14,12 @@ from PIL import Image
 from smp import paths
 from smp.errors import DataError
 from smp.metrics import mae
-from smp.oof import parts_of
+from smp.oof import fold_parts, parts_of
 from smp.paths import ROOT
 from smp.report import figures, model, page, readme
 from smp.report.results import Results
 from smp.stages import STAGES
+from smp.tracks.base import Split
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 ROWS = {
@@ -85,7 +86,7 @@ def test_predictions_are_the_oof_and_seen_users_those_of_the_other_folds(results
     table, posts = results.predictions, results.posts
     metrics = json.loads((results.folder / "exp010_lgbm" / "metrics.json").read_text())
     assert table["error"].mean() == pytest.approx(metrics["cv"]["mae"]) == mae(table["label"], table["pred"])
-    for part in parts_of(posts, table[["fold", "holdout"]])[:5]:
+    for part in fold_parts(parts_of(results.data, table[["fold", "holdout"]], Split())):
         known = posts["user_id"].iloc[part.query].isin(posts["user_id"].iloc[part.train].unique())
         assert table.loc[posts.index[part.query], "seen"].tolist() == known.tolist()
 

@@ -2,27 +2,29 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from smp import features, paths, runner
+from smp import features, paths, runner, tracks
 from smp.disk.store import read_table
+from smp.errors import DataError
+from smp.experiment import Experiment, Weight
 from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.metrics import mape
 from smp.oof import load_oof
-from smp.runner import Experiment, run_cv
-from smp.tracks.load import load_posts
+from smp.runner import run_cv
+from smp.tracks.load import load_data
 
 
 @dataclass(frozen=True)
 class Config(Experiment):
     features: tuple[str, ...] = ("video_stats",)
     learner: LightGBM = LightGBM(objective="l1", rounds=20, learning_rate=0.1)
-    weight: str = "inverse_label"
+    weight: Weight = "inverse_label"
     seeds: tuple[int, ...] = (0, 1)
 
 
@@ -42,9 +44,9 @@ def run(demo_run, tmp_path, monkeypatch):
 def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
     output = run()
     folder = output / "exp950_test"
-    posts, metrics = load_posts("video"), json.loads((folder / "metrics.json").read_text())
-    folds = load_folds("video", posts)
-    oof, test = load_oof("video", ["exp950_test"], folds, posts)
+    data, metrics = load_data("video"), json.loads((folder / "metrics.json").read_text())
+    posts, folds = data.items.assign(label=data.labels), load_folds("video", data)
+    oof, test = load_oof("video", ["exp950_test"], folds, data)
     y, pred = posts.loc[folds.index, "label"], oof["exp950_test"]
     assert metrics["cv"] == {"rows": len(y), "mape": pytest.approx(mape(y, pred))}
     late = folds["holdout"]
@@ -52,7 +54,7 @@ def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
     for k, fold in enumerate(metrics["folds"]):
         rows = folds["fold"] == k
         assert fold == {"rows": int(rows.sum()), "mape": pytest.approx(mape(y[rows], pred[rows]))}
-    seeds = read_table(folder / "fold4.parquet")
+    seeds = read_table(folder / "holdout.parquet")
     np.testing.assert_allclose(seeds.mean(axis=1), pred[seeds.index])
     assert metrics["holdout_by_seed"][1]["mape"] == pytest.approx(mape(y[late], seeds["seed1"]))
     assert len(test) == (posts["split"] == "test").sum()
@@ -61,25 +63,33 @@ def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
     assert row["holdout_rows"] == late.sum()
     assert metrics["cv"]["mape"] < mape(y, np.full(len(y), y.median())), "learns something"
     assert (folder / "log.txt").stat().st_size
-    later, months = read_table(folder / "months.parquet"), metrics["months"]
+    later, forward = read_table(folder / "forward.parquet"), metrics["forward"]
     true = posts.loc[later.index, "label"]
-    assert months["rows"] == len(later) and months["mean"] == pytest.approx(mape(true, later["pred"]))
-    assert months["by_month"] == {
-        m: pytest.approx(mape(true[rows.index], rows["pred"])) for m, rows in later.groupby("month")
+    every = forward["every"]
+    assert every["rows"] == len(later) and every["mean"] == pytest.approx(mape(true, later["pred"]))
+    assert forward["parts"] == {
+        m: {"rows": len(rows), "mape": pytest.approx(mape(true[rows.index], rows["pred"]))}
+        for m, rows in later.groupby("part")
     }
-    assert later["month"].nunique() == 6 and set(later["month"]) == set(true.index.map(posts["time"]).strftime("%Y-%m"))
+    assert later["part"].nunique() == 6 and set(later["part"]) == set(true.index.map(posts["time"]).strftime("%Y-%m"))
+    early = later[~later.index.isin(folds.index[late])]
+    assert forward["rows"] == len(early) > 0
+    assert forward["mape"] == pytest.approx(mape(true[early.index], early["pred"]))
+    assert row["forward_mape"] == pytest.approx(forward["mape"], abs=1e-4) and row["forward_rows"] == len(early)
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert config["learner"]["class"] == "LightGBM"
 
 
 def test_the_holdout_of_another_scheme_comes_from_earlier_posts_only(run, monkeypatch):
     output = run("--scheme", "random")
     folder = output / "exp950_test@random"
-    posts = load_posts("video")
-    folds = load_folds("video", posts, "random")
+    data = load_data("video")
+    posts, folds = data.items.assign(label=data.labels), load_folds("video", data, "random")
     held = read_table(folder / "holdout.parquet")
     assert set(held.index) == set(folds.index[folds["holdout"]])
     train = posts.loc[folds.index[~folds["holdout"]]]
     assert train["time"].max() < posts.loc[held.index, "time"].min()
-    X = features.load("video", ("video_stats",), posts)
+    X = features.load("video", ("video_stats",), data)
     rows = posts.index.get_indexer(train.index)
     fitted = Config().learner.fit(X.take(rows), train["label"].to_numpy(), 1 / train["label"].to_numpy(), 0)
     np.testing.assert_allclose(fitted.predict(X.take(posts.index.get_indexer(held.index))), held["seed0"])
@@ -113,7 +123,7 @@ def test_other_settings_are_refused_unless_a_variant_or_forced(run):
 
 def test_changed_feature_code_is_noticed(run, monkeypatch):
     run()
-    monkeypatch.setattr(features, "source_hash", lambda *files: "changed")
+    monkeypatch.setattr(features, "code_hash", lambda module: "changed")
     with pytest.raises(SystemExit, match="made with other features"):
         run()
 
@@ -132,32 +142,32 @@ def test_an_output_folder_of_another_profile_is_refused(run, monkeypatch):
 
 
 def test_a_missing_parent_names_the_command_that_makes_it(run, monkeypatch):
-    monkeypatch.setitem(features.MADE_BY, "clip_x", "exp001_clip_ft")
+    monkeypatch.setitem(tracks.get("video").embeddings, "clip_x", "exp001_clip_ft")
     with pytest.raises(SystemExit, match=r"make them with: python exp/exp001_clip_ft/train\.py"):
         run("--features", "clip_x")
 
 
 def test_labels_reach_a_model_only_through_its_training_rows(run, monkeypatch):
     """Flip the labels of one fold: its own predictions must not move by a bit."""
-    posts = load_posts("video")
+    data = load_data("video")
     before = run("--variant", "before") / "exp950_test@before"
-    folds = load_folds("video", posts)
-    flipped = posts.copy()
-    rows = folds.index[folds["fold"] == 2]
-    flipped.loc[rows, "label"] = 14 - flipped.loc[rows, "label"]
-    monkeypatch.setattr(runner, "load_posts", lambda track: flipped)
+    folds = load_folds("video", data)
+    rows = data.ids.isin(folds.index[folds["fold"] == 2])
+    flipped = replace(data, labels=np.where(rows, 14 - data.labels, data.labels))
+    monkeypatch.setattr(runner, "load_data", lambda track: flipped)
     after = run("--variant", "after") / "exp950_test@after"
     pd.testing.assert_frame_equal(read_table(before / "fold2.parquet"), read_table(after / "fold2.parquet"))
     assert not read_table(before / "fold1.parquet").equals(read_table(after / "fold1.parquet"))
 
 
 def test_an_own_feature_file_is_picked_up_by_name_and_its_gaps_are_missing(run, demo_folder, capsys):
-    posts = load_posts("video")
+    data = load_data("video")
+    posts = data.items
     own = pd.DataFrame({"pid": posts.index[5:], "loudness": np.arange(len(posts) - 5.0)})
     paths.extra_features("video").mkdir()
     try:
         own.sample(frac=1, random_state=0).to_parquet(paths.extra_features("video") / "sound.parquet")
-        X = features.load("video", ("video_stats", "sound"), posts)
+        X = features.load("video", ("video_stats", "sound"), data)
         assert "5 of" in capsys.readouterr().err
         np.testing.assert_array_equal(X.dense()[:, -1], [np.nan] * 5 + list(range(len(posts) - 5)))
         with pytest.raises(SystemExit, match="no such features"):
@@ -173,7 +183,7 @@ def test_bending_to_the_median_lowers_the_percentage_error_of_a_model_of_the_mea
     @dataclass(frozen=True)
     class Mean(Config):
         learner: LightGBM = mean
-        weight: str = "uniform"
+        weight: Weight = "uniform"
         seeds: tuple[int, ...] = (0,)
 
     output = run(config=Mean)
@@ -181,4 +191,14 @@ def test_bending_to_the_median_lowers_the_percentage_error_of_a_model_of_the_mea
     plain, bent = (
         json.loads((output / name / "metrics.json").read_text()) for name in ("exp950_test", "exp950_test@median")
     )
-    assert bent["cv"]["mape"] < plain["cv"]["mape"] - 0.003 and bent["months"]["mean"] < plain["months"]["mean"]
+    assert (
+        bent["cv"]["mape"] < plain["cv"]["mape"] - 0.003
+        and bent["forward"]["every"]["mean"] < plain["forward"]["every"]["mean"]
+    )
+
+
+def test_a_weight_that_does_not_exist_is_refused(run):
+    with pytest.raises(DataError, match="weight 'inverse-label': must be one of uniform, inverse_label"):
+        Config(weight="inverse-label")
+    with pytest.raises(SystemExit):
+        run("--weight", "inverse-label")

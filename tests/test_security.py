@@ -20,6 +20,7 @@ from smp.disk.store import read_embeddings, read_table, write_embeddings
 from smp.encoders.clip import load_clip
 from smp.errors import DataError
 from smp.paths import ROOT
+from smp.tracks.base import Data
 
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "exp").rglob("*.py")])
 FORBIDDEN = {  # called by these names, data become code
@@ -114,7 +115,7 @@ def test_a_feature_file_laid_beside_the_data_is_never_unpickled(demo_run, mark):
     try:
         (folder / "own.parquet").write_bytes(pickle.dumps(Bomb(mark)))
         with pytest.raises(DataError, match=r"own\.parquet: not a readable parquet file"):
-            features.load("video", ["own"], pd.DataFrame(index=["a"]))
+            features.load("video", ["own"], Data(pd.DataFrame(index=["a"]), np.zeros(1)))
     finally:
         (folder / "own.parquet").unlink()
         folder.rmdir()

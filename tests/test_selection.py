@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smp import paths
-from smp.disk.store import write_table
+from smp.disk.store import write_json, write_table
 from smp.errors import DataError
+from smp.experiment import Experiment
 from smp.folds import load_folds
 from smp.learners import LightGBM
-from smp.runner import Experiment, run_cv, write_json
+from smp.runner import run_cv
 from smp.selection import Selection, least
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
 ROW = st.tuples(st.sampled_from([0.1, 0.5, 0.5001, 2.0, np.nan]), st.integers(0, 3))  # loss and class
 
@@ -45,8 +46,8 @@ class Config(Experiment):
 @pytest.fixture
 def losses(demo_run):
     """Out-of-fold losses as exp001_clip_ft leaves them, some of them missing."""
-    posts = load_posts("image")
-    folds = load_folds("image", posts)
+    data = load_data("image")
+    folds = load_folds("image", data)
     table = pd.DataFrame({"loss": np.random.default_rng(0).random(len(folds))}, index=folds.index)
     table.iloc[::7] = np.nan
     write_table(demo_run / "exp001_clip_ft" / "losses.parquet", table)
@@ -60,8 +61,8 @@ def test_an_experiment_learns_from_the_rows_that_are_kept(losses, tmp_path, monk
     monkeypatch.setattr(LightGBM, "fit", lambda self, X, *more: seen.append(len(X)) or fit(self, X, *more))
     monkeypatch.setattr(sys, "argv", ["train.py", "--keep.share", "0.5", "--keep.per-class"])
     run_cv(str(tmp_path / "exp950_kept" / "train.py"), Config, "image")
-    posts = load_posts("image")
-    folds = load_folds("image", posts)
+    data = load_data("image")
+    posts, folds = data.items, load_folds("image", data)
     for k, rows in enumerate(seen[:5]):
         train = posts.index.get_indexer(folds.index[folds["fold"] != k])
         kept = Selection(0.5, per_class=True).rows("image", posts, train)
@@ -71,7 +72,7 @@ def test_an_experiment_learns_from_the_rows_that_are_kept(losses, tmp_path, monk
 
 
 def test_without_losses_the_command_is_named_and_nothing_is_read_where_all_are_kept(demo_run):
-    posts = load_posts("image")
+    posts = load_data("image").items
     rows = np.arange(100)
     assert Selection().rows("image", posts, rows) is rows
     with pytest.raises(DataError, match=r"python exp/exp001_clip_ft/train\.py"):

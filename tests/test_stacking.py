@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,14 @@ from scipy.stats import rankdata
 
 from smp import paths, runner, tracks
 from smp.disk.store import read_table
+from smp.errors import DataError
+from smp.experiment import Experiment, Weight
 from smp.folds import load_folds
 from smp.learners import LightGBM
-from smp.runner import Experiment, run_cv
+from smp.metrics import MAE, Task, mae
+from smp.runner import run_cv
 from smp.stacking import METHODS, Fusion, blend_weights, combine, run_fusion
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
 IMAGE, VIDEO = tracks.get("image").task, tracks.get("video").task
 
@@ -63,11 +66,28 @@ def test_median_bends_the_mean_where_low_labels_spread():
     assert VIDEO.loss(y[2000:], bent) < VIDEO.loss(y[2000:], mean[2000:]) - 0.01
 
 
+def test_a_method_that_does_not_exist_is_refused(level1):
+    pred, y = level1
+    with pytest.raises(DataError, match="method 'best': must be one of mean, rank_mean, blend, linear, median"):
+        combine("best", pred, y, pred, IMAGE, 0, 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_several_labels_each_is_combined(level1, method):
+    pred, y = level1
+    two, both = np.stack([pred, 2 * pred], axis=2), np.column_stack([y, 2 * y])
+    task = Task((MAE,), loss=mae, item_loss=None, error="mae", weight=np.ones_like)
+    made = combine(method, two, both, two[:50], task, 5, 0)
+    for j in range(2):  # twice the labels want the same weights
+        alone = combine(method, two[..., j], both[:, j], two[:50, :, j], task, 5, 0)
+        np.testing.assert_allclose(made[:, j], alone)
+
+
 @dataclass(frozen=True)
 class Level1(Experiment):
     features: tuple[str, ...] = ("video_stats",)
     learner: LightGBM = LightGBM(objective="l1", rounds=15, learning_rate=0.1)
-    weight: str = "inverse_label"
+    weight: Weight = "inverse_label"
     seeds: tuple[int, ...] = (0,)
 
 
@@ -99,23 +119,40 @@ def test_a_fusion_is_nested_and_its_comparison_is_measured_on_the_same_rows(run,
     metrics = json.loads((folder / "metrics.json").read_text())
     assert table.loc["blend", "holdout_mape"] == pytest.approx(metrics["holdout"]["mape"], abs=1e-4)
     assert table.loc["blend", "cv_rows"] == metrics["cv"]["rows"]
-    assert table.loc["blend", "months_mean"] == pytest.approx(metrics["months"]["mean"], abs=1e-4)
-    later = read_table(folder / "months.parquet")
-    of_parents = [read_table(folder.parent / p / "months.parquet")["pred"] for p in Config().parents]
-    first = later["month"] == later["month"].min()
+    assert table.loc["blend", "parts_mean"] == pytest.approx(metrics["forward"]["every"]["mean"], abs=1e-4)
+    assert table.loc["blend", "forward_mape"] == pytest.approx(metrics["forward"]["mape"], abs=1e-4)
+    later = read_table(folder / "forward.parquet")
+    of_parents = [read_table(folder.parent / p / "forward.parquet")["pred"] for p in Config().parents]
+    first = later["part"] == later["part"].min()
     np.testing.assert_allclose(later["pred"][first], np.mean([p[first] for p in of_parents], axis=0))
     parent = json.loads((folder.parent / "exp950_a" / "metrics.json").read_text())
     assert table.loc["exp950_a", "cv_mape"] == pytest.approx(parent["cv"]["mape"], abs=1e-4)
 
-    posts = load_posts("video")
-    rows = load_folds("video", posts).query("fold == 1").index
-    flipped = posts.copy()
-    flipped.loc[rows, "label"] = 14 - flipped.loc[rows, "label"]
-    monkeypatch.setattr(runner, "load_posts", lambda track: flipped)
-    before = {k: read_table(folder / f"fold{k}.parquet") for k in range(5)}
-    run("exp959_fusion", "--force")
-    pd.testing.assert_frame_equal(read_table(folder / "fold1.parquet"), before[1])
-    assert not read_table(folder / "fold0.parquet").equals(before[0])
+
+def test_no_label_of_the_holdout_moves_what_is_said_of_it_though_the_parents_learn_again(run, monkeypatch):
+    """Parents refitted and weights sought again under noise for the holdout's labels: not a bit moves but in the folds
+    and the test, which learn from them.
+    """
+    data = load_data("video")
+    held = data.ids.isin(load_folds("video", data).query("holdout").index)
+    noise = np.random.default_rng(0).uniform(2, 12, len(data))
+    fusion = run_all(run)
+    names = ("holdout", *(p.stem for p in sorted(fusion.glob("forward20*.parquet"))))
+    before = {name: read_table(fusion / f"{name}.parquet") for name in (*names, "fold1", "full")}
+    monkeypatch.setattr(runner, "load_data", lambda track: replace(data, labels=np.where(held, noise, data.labels)))
+    run_all(run, "--force")
+    after = {name: read_table(fusion / f"{name}.parquet") for name in before}
+    late = data.items["time"][held].min()
+    for name in names:
+        known = after[name].index[data.items["time"][after[name].index] < late] if name != "holdout" else slice(None)
+        pd.testing.assert_frame_equal(after[name].loc[known], before[name].loc[known])
+    assert not after["fold1"].equals(before["fold1"]) and not after["full"].equals(before["full"])
+
+
+def run_all(run, *arguments):
+    run("exp950_a", *arguments)
+    run("exp951_b", "--learner.num-leaves", "7", *arguments)
+    return run("exp959_fusion", *arguments)
 
 
 def test_a_parent_made_anew_makes_the_fusion_stale(run):

@@ -15,12 +15,13 @@ from smp.disk.pictures import has_pictures
 from smp.errors import DataError
 from smp.paths import ROOT
 from smp.stages import FINAL, STAGES, Stage
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
 SCRIPT = '''"""Parents: none."""
 from dataclasses import dataclass
 from smp.learners import LightGBM
-from smp.runner import Experiment, run_cv
+from smp.experiment import Experiment
+from smp.runner import run_cv
 
 @dataclass(frozen=True)
 class Config(Experiment):
@@ -94,8 +95,8 @@ def test_a_run_ends_in_a_checked_submission_and_a_second_one_repeats_nothing(two
     stages.main("video")
     printed = capfd.readouterr().out
     assert "[2/2] exp951_b" in printed and "valid, " in printed and "holdout_mape" in printed
-    posts = load_posts("video")
-    assert submission.problems(paths.submissions("video") / "video_exp951_b.csv", "video", posts) == []
+    data = load_data("video")
+    assert submission.problems(paths.submissions("video") / "video_exp951_b.csv", "video", data) == []
     times = {p: p.stat().st_mtime_ns for p in two_stages.glob("exp*/*")}
     stages.main("video")
     assert "exp951_b: finished earlier, nothing to do" in capfd.readouterr().out

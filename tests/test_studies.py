@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp import features, paths
-from smp.disk.store import write_embeddings, write_table
+from smp import paths
+from smp.disk.store import write_embeddings, write_json, write_table
 from smp.folds import load_folds
 from smp.matrix import FeatureMatrix
 from smp.paths import ROOT
-from smp.runner import write_json
-from smp.tracks.load import load_posts
+from smp.tracks import get
+from smp.tracks.load import load_data
 
 FAST = ("--lightgbm.rounds", "5", "--catboost.rounds", "5", "--processes", "1")
 SOURCE = ROOT.parent / "shared" / "seeds"
@@ -22,6 +22,9 @@ SOURCE = ROOT.parent / "shared" / "seeds"
 
 def load(name):
     return runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="loaded")
+
+
+EMBEDDINGS = get("image").embeddings
 
 
 @pytest.fixture
@@ -39,20 +42,21 @@ def run(demo_run, monkeypatch):
 @pytest.fixture
 def represented(demo_run):
     """What the representations' experiments leave: here the picture tells the label of half of the posts."""
-    posts, rng = load_posts("image"), np.random.default_rng(0)
+    data, rng = load_data("image"), np.random.default_rng(0)
+    posts = data.items.assign(label=data.labels)
     folder, n = paths.features("image"), len(posts)
     told = np.where(rng.random(n) < 0.5, posts["label"].fillna(6), 6)[:, None] + rng.normal(0, 0.1, (n, 1))
-    for name in features.MADE_BY:
+    for name in EMBEDDINGS:
         if name != "clip_ft_stats":
             noise = rng.normal(size=(n, 3))
             write_embeddings(folder, name, posts.index, np.hstack([told, noise]) if name == "clip_ft_pca" else noise)
     stats = pd.DataFrame(rng.random((n, 2)), index=posts.index, columns=["clip_ft_cosine_clip", "clip_ft_cosine"])
     write_table(folder / "clip_ft_stats.parquet", stats)
-    folds = load_folds("image", posts)
+    folds = load_folds("image", data)
     losses = pd.DataFrame({"loss": rng.random(len(folds))}, folds.index)
     write_table(demo_run / "exp001_clip_ft" / "losses.parquet", losses)
-    for name in set(features.MADE_BY.values()):
-        made = {f: {"source": f"{f} net{' RANDOM' * (f in ('vit_image', 'blip_image'))}"} for f in features.MADE_BY}
+    for name in set(EMBEDDINGS.values()):
+        made = {f: {"source": f"{f} net{' RANDOM' * (f in ('vit_image', 'blip_image'))}"} for f in EMBEDDINGS}
         write_json(demo_run / name / "metrics.json", {"track": "image", **made})
     return posts
 
@@ -166,7 +170,7 @@ def test_a_rare_tail_starts_lower(run):
     folder, metrics = run("exp031_oversampling", *FAST, "--tail", "9")
     table = pd.read_csv(folder / "oversampling.csv")
     assert metrics["tail"] == 9 and len(table) == 6
-    assert table["tail_rows"].eq((load_posts("image")["label"] > 9).sum()).all()
+    assert table["tail_rows"].eq((load_data("image").labels > 9).sum()).all()
     copied = table.set_index(["learner", "method"]).loc["lightgbm"]
     assert copied.loc["copies", "cv_bias"] > copied.loc["none", "cv_bias"], "more of the popular, higher predictions"
 
@@ -174,7 +178,8 @@ def test_a_rare_tail_starts_lower(run):
 def test_the_alignment_study_counts(run, represented):
     run("exp010_lgbm", "--learner.rounds", "20", "--seeds", "0")
     folder, metrics = run("exp032_alignment")
-    words, posts = pd.read_csv(folder / "words.csv").set_index("words"), load_posts("image")
+    words, data = pd.read_csv(folder / "words.csv").set_index("words"), load_data("image")
+    posts = data.items.assign(label=data.labels)
     assert words.loc[0, "title"] == (posts["title"].str.strip() == "").sum()
     assert words["tags"].sum() == len(posts)
     classes = pd.read_csv(folder / "classes.csv")

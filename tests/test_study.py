@@ -12,9 +12,10 @@ import pytest
 from smp.errors import DataError
 from smp.folds import load_folds
 from smp.metrics import mae, src
-from smp.oof import parts_of
+from smp.oof import fold_parts, parts_of
 from smp.study import cross_predict, run_cells, seed_scores, spread
-from smp.tracks.load import load_posts
+from smp.tracks.base import Split
+from smp.tracks.load import load_data
 
 HOLD = """
 import sys, time
@@ -72,19 +73,18 @@ def test_a_claimed_cell_is_left_to_its_owner_and_taken_over_when_that_dies(tmp_p
 
 
 def test_every_post_is_predicted_from_other_folds_and_scored_by_seed(demo_run):
-    posts = load_posts("image")
-    folds = load_folds("image", posts)
-    y = posts["label"].to_numpy()
+    data = load_data("image")
+    folds, y = load_folds("image", data), data.labels
 
     def fit_predict(part, seed):
         return np.full(len(part.query), y[part.train].mean()) + seed * (part.query % 3)
 
-    table, costs = cross_predict(posts, folds, (0, 10), fit_predict)
-    for part in parts_of(posts, folds)[:5]:
-        assert table.loc[posts.index[part.query], "seed0"].to_numpy() == pytest.approx(y[part.train].mean())
+    table, costs = cross_predict("image", data, folds, (0, 10), fit_predict)
+    for part in fold_parts(parts_of(data, folds, Split())):
+        assert table.loc[data.ids[part.query], "seed0"].to_numpy() == pytest.approx(y[part.train].mean())
     assert costs["fit_seconds"] >= 0
-    scores = seed_scores("image", posts, folds, table)
-    true, held = posts["label"].loc[folds.index], folds["holdout"]
+    scores = seed_scores("image", data, folds, table)
+    true, held = pd.Series(y, data.ids).loc[folds.index], folds["holdout"]
     assert scores.loc["seed10", "cv_src"] == pytest.approx(src(true, table["seed10"]))
     assert scores.loc["seed10", "holdout_mae"] == pytest.approx(mae(true[held], table["seed10"][held]))
     flat = spread(scores)
@@ -93,6 +93,7 @@ def test_every_post_is_predicted_from_other_folds_and_scored_by_seed(demo_run):
 
 
 def test_a_study_of_other_folds_is_refused(demo_run):
-    posts = load_posts("image")
+    data = load_data("image")
+    folds = load_folds("image", data, "random")
     with pytest.raises(DataError, match="without --scheme"):
-        cross_predict(posts, load_folds("image", posts, "random"), (0,), lambda part, seed: np.zeros(len(part.query)))
+        cross_predict("image", data, folds, (0,), lambda part, seed: np.zeros(len(part.query)))

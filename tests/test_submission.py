@@ -9,14 +9,14 @@ import pytest
 from smp import paths, submission, tracks
 from smp.disk.store import write_table
 from smp.errors import DataError
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
 
 @pytest.fixture
 def finished(demo_run):
     """A finished experiment of each track whose predictions run from far below to far above the labels' range."""
     for track in tracks.names():
-        posts = load_posts(track)
+        posts = load_data(track).items
         ids = posts.index[posts["split"] == "test"]
         folder = paths.output(track) / f"exp900_{track}"
         pred = np.linspace(-3, 30, len(ids))
@@ -29,8 +29,8 @@ def finished(demo_run):
 
 def test_image_forms_are_the_official_ones(finished):
     csv, js = submission.write("exp900_image", "image")
-    posts = load_posts("image")
-    ids = posts.index[posts["split"] == "test"]
+    data = load_data("image")
+    ids = data.ids[~data.labelled]
     lines = csv.read_text().splitlines()
     assert lines[0] == "post_id,popularity_score"
     assert [line.split(",")[0] for line in lines[1:]] == [f"post{i}" for i in ids]
@@ -39,19 +39,19 @@ def test_image_forms_are_the_official_ones(finished):
     assert content["external_data"] == {"used": "false", "details": ""}
     assert content["result"][0]["post_id"] == f"post{ids[0]}"
     scores = np.array([r["popularity_score"] for r in content["result"]])
-    expected = np.clip(np.linspace(-3, 30, len(ids)), posts["label"].min(), posts["label"].max())
+    expected = np.clip(np.linspace(-3, 30, len(ids)), np.nanmin(data.labels), np.nanmax(data.labels))
     np.testing.assert_array_equal(scores, expected.round(4))
     np.testing.assert_array_equal(pd.read_csv(csv)["popularity_score"], scores)
     for file in (csv, js):
-        assert submission.problems(file, "image", posts) == []
+        assert submission.problems(file, "image", data) == []
 
 
 def test_video_header_is_configurable(finished):
     (csv,) = submission.write("exp900_video", "video", score_column="polularity_score")
     assert csv.read_text().startswith("pid,polularity_score\n")
-    posts = load_posts("video")
-    assert submission.problems(csv, "video", posts, "polularity_score") == []
-    assert "header must be pid,popularity_score" in submission.problems(csv, "video", posts)[0]
+    data = load_data("video")
+    assert submission.problems(csv, "video", data, "polularity_score") == []
+    assert "header must be pid,popularity_score" in submission.problems(csv, "video", data)[0]
 
 
 def test_external_inputs_of_parents_are_declared(finished):
@@ -125,7 +125,7 @@ MALFORMED = {
     "a post twice": (edit(lambda x: [*x, x[1]]), "the post is there twice"),
     "an unknown post": (edit(lambda x: [*x, "post999999999,5"]), "not a test post"),
     "ids without post": (edit(lambda x: [x[0], *[line[4:] for line in x[1:]]]), "not a test post; ids look like 'post"),
-    "a training post": (edit(lambda x: [*x, f"post{load_posts('image').index[0]},5"]), "not a test post"),
+    "a training post": (edit(lambda x: [*x, f"post{load_data('image').ids[0]},5"]), "not a test post"),
     "NaN": (scored("nan"), "not a finite number"),
     "an empty score": (scored(""), "not a finite number"),
     "infinity": (scored("inf"), "not a finite number"),

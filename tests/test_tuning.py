@@ -8,15 +8,17 @@ import time
 from dataclasses import replace
 from multiprocessing import get_context
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from smp import paths, runner
 from smp.errors import DataError
+from smp.experiment import Experiment
 from smp.folds import load_folds
 from smp.learners import MLP, CatBoost, LightGBM, TabNet
-from smp.runner import Experiment, run_cv
-from smp.tracks.load import load_posts
+from smp.runner import run_cv
+from smp.tracks.load import load_data
 from smp.tuning import search
 
 
@@ -62,11 +64,10 @@ def test_tuning_runs_a_variant_of_its_own_and_never_sees_the_holdout(demo_run, t
     trials = pd.read_csv(output / "studies" / "exp950_test@tuned.csv")
     assert len(trials) == 5
 
-    posts = load_posts("video")
-    late = load_folds("video", posts).query("holdout").index
-    flipped = posts.copy()
-    flipped.loc[late, "label"] = 14 - flipped.loc[late, "label"]
-    monkeypatch.setattr(runner, "load_posts", lambda track: flipped)
+    data = load_data("video")
+    late = data.ids.isin(load_folds("video", data).query("holdout").index)
+    flipped = replace(data, labels=np.where(late, 14 - data.labels, data.labels))
+    monkeypatch.setattr(runner, "load_data", lambda track: flipped)
     (output / "studies" / "exp950_test@tuned.db").unlink()
     monkeypatch.setattr(sys, "argv", ["train.py", "--tune", "5", "--force"])
     run_cv(script, Config, "video")

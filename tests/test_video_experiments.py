@@ -14,7 +14,7 @@ from smp import features, paths
 from smp.disk.store import read_table
 from smp.metrics import mape
 from smp.paths import ROOT
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
 TREES = ["--learner.rounds", "20", "--seeds", "0", "--features", "video_stats", "--label-features", "user_labels"]
 ARGUMENTS = {
@@ -41,10 +41,10 @@ def run(monkeypatch):
 
 def test_from_the_recipe_to_the_table_of_months(demo_run, run, capsys):
     folders = {name: run(name, *arguments) for name, arguments in ARGUMENTS.items()}
-    posts = load_posts("video")
+    data = load_data("video")
     steps = pd.read_csv(folders["exp050_mvp"] / "steps.csv", index_col="step")
-    recipe = read_table(folders["exp050_mvp"] / "months.parquet")
-    label = posts.loc[recipe.index, "label"]
+    recipe = read_table(folders["exp050_mvp"] / "forward.parquet")
+    label = pd.Series(data.labels, data.ids)[recipe.index]
     assert steps.loc["the recipe", "mape"] == pytest.approx(mape(label, recipe["pred"]), abs=1e-4)
     plain = mape(label, recipe["pred"] / 1.05)  # turning the factor off is dividing by it
     assert steps.loc["factor 1.05", "mape"] == pytest.approx(plain, abs=1e-4)
@@ -55,8 +55,8 @@ def test_from_the_recipe_to_the_table_of_months(demo_run, run, capsys):
     table = pd.read_csv(folders["exp058_video_months"] / "months.csv", index_col="model")
     assert set(ARGUMENTS) - set(table.index) == {"exp058_video_months"} and (table["rows"] == len(label)).all()
     assert table.loc["exp050_mvp", "posts"] == pytest.approx(mape(label, recipe["pred"]), abs=1e-4)
-    last = recipe["month"].isin(sorted(recipe["month"].unique())[-2:])
-    fusion = read_table(folders["exp059_fusion"] / "months.parquet")["pred"][recipe.index]
+    last = recipe["part"].isin(sorted(recipe["part"].unique())[-2:])
+    fusion = read_table(folders["exp059_fusion"] / "forward.parquet")["pred"][recipe.index]
     assert table.loc["exp059_fusion", "last_two"] == pytest.approx(mape(label[last], fusion[last]), abs=1e-4)
     assert table.loc["exp059_fusion", "posts"] < table.loc["best constant", "posts"]
     assert (folders["exp058_video_months"] / "months.md").read_text().count("\n") == len(table) + 2
@@ -67,8 +67,8 @@ def test_frames_become_a_family_and_missing_videos_are_zero_and_flagged(
 ):
     shutil.copytree(demo_folder / "smpd_video", tmp_path / "input" / "smpd_video")
     monkeypatch.setenv("SMP_INPUT", str(tmp_path / "input"))
-    load_posts.cache_clear()
-    posts = load_posts("video")
+    data = load_data("video")
+    posts = data.items
     for i, path in enumerate(posts["video_path"].iloc[:4]):
         file = paths.data("video") / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def test_frames_become_a_family_and_missing_videos_are_zero_and_flagged(
     )
     metrics = json.loads((folder / "metrics.json").read_text())
     assert (metrics["posts"], metrics["files"], metrics["readable"]) == (len(posts), 4, 3)
-    X = features.load("video", ["video_frames"], posts)
+    X = features.load("video", ["video_frames"], data)
     assert X.names == ("frame_0", "frame_1", "frames_readable")
     values = X.dense()
     assert np.flatnonzero(values[:, 2]).tolist() == [0, 1, 3] and not values[2].any() and not values[4:].any()

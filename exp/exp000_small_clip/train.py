@@ -11,24 +11,29 @@ from smp import paths
 from smp.encoders import descriptions, picture_paths
 from smp.encoders.contrastive import SmallClip, pretrain
 from smp.encoders.inputs import Description
+from smp.experiment import Run, Settings
 from smp.nn.parallel import once
-from smp.runner import Run, run_features
-from smp.tracks.load import load_posts, train_mask
+from smp.runner import run_make
+from smp.tracks.load import load_data
+
+TRACK = "image"
+GROUP = "representations"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     clip: SmallClip = field(default_factory=SmallClip)
     description: Description = "title+tags"
     workers: int = 2
 
 
 def make(run: Run) -> dict:
-    config, posts = run.config, load_posts("image")
-    train = posts[train_mask(posts)]
-    pictures, texts = picture_paths(train, paths.data("image")), descriptions(train, config.description)
+    config, data = run.config, load_data(TRACK)
+    train = data.items[data.labelled]
+    pictures, texts = picture_paths(train, paths.data(TRACK)), descriptions(train, config.description)
     return {"pairs": len(train), "loss": once(pretrain, config.clip, pictures, texts, run.folder, config.workers)}
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make)
+    run_make(__file__, Config, TRACK, make)

@@ -27,20 +27,28 @@ from smp.disk.hashes import source_hash
 from smp.disk.store import read_table, write_table
 from smp.encoders import Loading, descriptions, picture_paths
 from smp.encoders.clip import augmentation, load_clip
+from smp.experiment import Run, Settings, embeddings_read
 from smp.folds import load_folds
 from smp.nn.parallel import once
 from smp.oof import finished
-from smp.runner import Run, run_features
-from smp.tracks.load import load_posts
+from smp.runner import run_make
+from smp.tracks.load import load_data
+
+TRACK = "image"
+GROUP = "representations"
+PARENTS = ("exp002_clip",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     parent: str = "exp002_clip"  # the run whose towers and features are taken; with @VARIANT, that variant's
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     loading: Loading = field(default_factory=Loading)
     pca: int = 16  # components a block, for the tree models: all seven are as wide as exp002's two
+
+    def inputs(self, track: str) -> dict[str, str]:
+        return embeddings_read(track, self.parent)
 
 
 SMALL = {
@@ -53,11 +61,11 @@ SMALL = {
 
 def make_task(config: Config, parent: dict) -> Task:
     """The posts and the parent's towers and features; pixels and texts only for what is unfrozen."""
-    posts, clip, train = load_posts("image"), load_clip(parent["model"], parent["pretrained"]), config.train
+    posts, clip, train = load_data(TRACK).items, load_clip(parent["model"], parent["pretrained"]), config.train
     inputs = Inputs(
-        Store(paths.features("image"), parent["prefix"], posts.index),
+        Store(paths.features(TRACK), parent["prefix"], posts.index),
         posts["subcategory"].cat.codes.to_numpy().astype(np.int64),
-        paths=picture_paths(posts, paths.data("image")) if train.unfreeze_image else None,
+        paths=picture_paths(posts, paths.data(TRACK)) if train.unfreeze_image else None,
         transform=clip.transform,
         augment=augmentation(clip, train.crop),
         texts=descriptions(posts, parent["description"]) if train.unfreeze_text else None,
@@ -67,8 +75,8 @@ def make_task(config: Config, parent: dict) -> Task:
 
 
 def make(run: Run) -> dict:
-    started, config, features = time.perf_counter(), run.config, paths.features("image")
-    parent = finished("image", config.parent)
+    started, config, features = time.perf_counter(), run.config, paths.features(TRACK)
+    parent = finished(TRACK, config.parent)
     clip = json.loads((parent / "config.json").read_text())["config"]
     task = make_task(config, clip)
     ids = task.posts.index
@@ -81,7 +89,7 @@ def make(run: Run) -> dict:
     kept = extract.store_features(step, task.inputs, ids, features, name, key, config.loading, config.pca)
     stored = time.perf_counter()
 
-    fold = load_folds("image", task.posts, run.scheme)["fold"].reindex(ids, fill_value=-1).to_numpy()
+    fold = load_folds(TRACK, load_data(TRACK), run.scheme)["fold"].reindex(ids, fill_value=-1).to_numpy()
     losses, accuracy = out_of_fold(task, fold, run.folder)
     once(write_table, run.folder / "losses.parquet", losses)
     return {
@@ -91,4 +99,4 @@ def make(run: Run) -> dict:
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL)
+    run_make(__file__, Config, TRACK, make, SMALL)

@@ -7,20 +7,30 @@ trains from. Runs on torchrun's ranks too.
 
 from dataclasses import dataclass, field
 
+from smp.disk.hashes import source_hash
 from smp.encoders import Loading, encode_track
-from smp.encoders.clip import image_encoder, load_clip, text_encoder
+from smp.encoders.clip import image_encoder, load_clip, local_weights, text_encoder
 from smp.encoders.inputs import Description
-from smp.runner import Run, run_features
+from smp.experiment import Run, Settings
+from smp.runner import run_make
+
+TRACK = "image"
+GROUP = "representations"
+PARENTS = ("exp000_small_clip",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     model: str = "ViT-B-32"
     pretrained: str = "openai"
     prefix: str = "clip"
     description: Description = "title+tags"  # r of eq. 3; open: most titles say a word or nothing, tags say too much
     loading: Loading = field(default_factory=Loading)
     pca: int = 64  # components of each, for the tree models
+
+    def inputs(self, track: str) -> dict[str, str]:
+        weights = local_weights(self.model)
+        return {weights.parent.name: source_hash(weights)} if weights else {}
 
 
 SMALL = {
@@ -34,8 +44,8 @@ def make(run: Run) -> dict:
     config = run.config
     clip = load_clip(config.model, config.pretrained)
     encoders = (config.prefix, image_encoder(clip)), (config.prefix, text_encoder(clip))
-    return encode_track(encoders, config.description, config.loading, config.pca)
+    return encode_track(TRACK, encoders, config.description, config.loading, config.pca)
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL)
+    run_make(__file__, Config, TRACK, make, SMALL)

@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from smp.encoders import Loading, encode_track
 from smp.encoders.hf import blip
 from smp.encoders.inputs import Description
-from smp.runner import Run, run_features
+from smp.experiment import Run, Settings
+from smp.runner import run_make
+
+TRACK = "image"
+GROUP = "representations"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     model: str = "Salesforce/blip-itm-base-coco"  # or Salesforce/blip2-itm-vit-g: ten times the work
     description: Description = "title+tags"
     loading: Loading = field(default_factory=lambda: Loading(batch_size=128))
@@ -24,8 +29,10 @@ SMALL = {"model": "random", "loading": Loading(batch_size=128, workers=1, precis
 
 def make(run: Run) -> dict:
     image, text = blip(run.config.model)
-    return encode_track([("blip", image), ("blip", text)], run.config.description, run.config.loading, run.config.pca)
+    return encode_track(
+        TRACK, [("blip", image), ("blip", text)], run.config.description, run.config.loading, run.config.pca
+    )
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL)
+    run_make(__file__, Config, TRACK, make, SMALL)

@@ -11,11 +11,16 @@ from smp.encoders import Loading, encode_track
 from smp.encoders.hf import transformers_text
 from smp.encoders.inputs import Description
 from smp.encoders.timm_image import timm_encoder
-from smp.runner import Run, run_features
+from smp.experiment import Run, Settings
+from smp.runner import run_make
+
+TRACK = "image"
+GROUP = "representations"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     image_model: str = "vit_base_patch16_224.augreg2_in21k_ft_in1k"
     image_weights: str = "hub"
     text_model: str = "google-bert/bert-base-uncased"
@@ -33,8 +38,8 @@ SMALL = {
 def make(run: Run) -> dict:
     config = run.config
     image, text = timm_encoder(config.image_model, config.image_weights), transformers_text(config.text_model)
-    return encode_track([("vit", image), ("bert", text)], config.description, config.loading, config.pca)
+    return encode_track(TRACK, [("vit", image), ("bert", text)], config.description, config.loading, config.pca)
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL)
+    run_make(__file__, Config, TRACK, make, SMALL)

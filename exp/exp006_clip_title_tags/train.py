@@ -10,28 +10,36 @@ from dataclasses import dataclass, field, replace
 from smp import paths
 from smp.encoders import Loading, descriptions, encode_posts
 from smp.encoders.clip import load_clip, text_encoder
+from smp.experiment import Run, Settings, embeddings_read
 from smp.oof import finished
-from smp.runner import Run, run_features
-from smp.tracks.load import fingerprint, load_posts
+from smp.runner import run_make
+from smp.tracks.load import fingerprint, load_data
+
+TRACK = "image"
+GROUP = "representations"
+PARENTS = ("exp002_clip",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     parent: str = "exp002_clip"
     loading: Loading = field(default_factory=Loading)
 
+    def inputs(self, track: str) -> dict[str, str]:
+        return embeddings_read(track, self.parent)
+
 
 def make(run: Run) -> dict:
-    posts = load_posts("image")
-    model = json.loads((finished("image", run.config.parent) / "config.json").read_text())["config"]
+    posts = load_data(TRACK).items
+    model = json.loads((finished(TRACK, run.config.parent) / "config.json").read_text())["config"]
     clip = load_clip(model["model"], model["pretrained"])
     encoder = replace(text_encoder(clip), outputs=("text",))  # without the token features
     for part in ("title", "tags"):
-        texts, prefix, data = descriptions(posts, part), f"{model['prefix']}_{part}", fingerprint("image") + part
-        encode_posts(encoder, texts, posts.index, paths.features("image"), prefix, data, run.config.loading)
+        texts, prefix, data = descriptions(posts, part), f"{model['prefix']}_{part}", fingerprint(TRACK) + part
+        encode_posts(encoder, texts, posts.index, paths.features(TRACK), prefix, data, run.config.loading)
     return {"posts": len(posts), "source": clip.source}
 
 
 if __name__ == "__main__":
     small = {"loading": Loading(batch_size=128, workers=1, precision="fp32")}
-    run_features(__file__, Config, "image", make, small)
+    run_make(__file__, Config, TRACK, make, small)

@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+from smp.experiment import Experiment
 from smp.learners import CatBoost
-from smp.runner import Experiment, run_cv
+from smp.runner import run_cv
+
+TRACK = "image"
+GROUP = "submission"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
@@ -14,4 +19,4 @@ class Config(Experiment):
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, track="image", small={"seeds": (0,)})
+    run_cv(__file__, Config, TRACK, small={"seeds": (0,)})

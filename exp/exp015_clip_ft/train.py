@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+from smp.experiment import Experiment
 from smp.learners import LightGBM
-from smp.runner import Experiment, run_cv
+from smp.runner import run_cv
+
+TRACK = "image"
+GROUP = "submission"
+PARENTS = ("exp001_clip_ft",)
 
 
 @dataclass(frozen=True)
@@ -17,4 +22,4 @@ class Config(Experiment):
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, track="image", small={"seeds": (0, 1)})
+    run_cv(__file__, Config, TRACK, small={"seeds": (0, 1)})

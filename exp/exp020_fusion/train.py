@@ -7,14 +7,23 @@ from dataclasses import dataclass
 
 from smp.stacking import Fusion, run_fusion
 
+TRACK = "image"
+GROUP = "submission"
+PARENTS = (
+    "exp010_lgbm",
+    "exp011_catboost",
+    "exp012_mlp",
+    "exp013_additive",
+    "exp014_text",
+    "exp015_clip_ft",
+    "exp016_linear",
+)
+
 
 @dataclass(frozen=True)
 class Config(Fusion):
-    parents: tuple[str, ...] = (
-        *("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text"),
-        *("exp015_clip_ft", "exp016_linear"),
-    )
+    parents: tuple[str, ...] = PARENTS
 
 
 if __name__ == "__main__":
-    run_fusion(__file__, Config, track="image")
+    run_fusion(__file__, Config, TRACK)

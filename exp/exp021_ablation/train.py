@@ -18,16 +18,20 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from smp import features, paths
+from smp import features, paths, tracks
 from smp.disk.store import replacing
+from smp.experiment import Run, Settings
 from smp.folds import load_folds
 from smp.learners import CatBoost, LightGBM
 from smp.oof import Part
 from smp.present import COLORS, markdown, save, subplots
-from smp.runner import Run, run_features
+from smp.runner import run_make
 from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
+TRACK = "image"
+GROUP = "studies"
+PARENTS = ("exp001_clip_ft", "exp002_clip", "exp003_blip", "exp004_vit_bert", "exp005_resnet_bert")
 STATISTICS = {False: ("post_stats", "time_place", "account"), True: ("post_stats", "time_place", "user_behaviour")}
 REPRESENTATIONS = {
     "": (),
@@ -56,7 +60,7 @@ PAPER = {
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = tuple(sorted({*sum((*STATISTICS.values(), *REPRESENTATIONS.values()), ())}))
     lightgbm: LightGBM = LightGBM(objective="huber", rounds=800, feature_fraction=0.3)
     catboost: CatBoost = CatBoost(rounds=800, depth=6, rsm=0.3)
@@ -77,22 +81,22 @@ def row_name(user: bool, representation: str) -> str:
 
 def make_cell(run: Run, name: str) -> Cell:
     """name: number of the row in PAPER - model."""
-    posts, (number, model) = load_posts("image"), name.split("-")
+    data, (number, model) = load_data(TRACK), name.split("-")
     user, representation = list(PAPER)[int(number)]
-    X = features.load("image", STATISTICS[user] + REPRESENTATIONS[representation], posts)
-    y, learner = posts["label"].to_numpy(), getattr(run.config, model.lower())
+    X = features.load(TRACK, STATISTICS[user] + REPRESENTATIONS[representation], data)
+    y, learner = data.labels, getattr(run.config, model.lower())
 
     def fit_predict(part: Part, seed: int) -> np.ndarray:
         return learner.fit(X.take(part.train), y[part.train], seed=seed).predict(X.take(part.query))
 
-    return cross_predict(posts, load_folds("image", posts, run.scheme), run.config.seeds, fit_predict)
+    return cross_predict(TRACK, data, load_folds(TRACK, data, run.scheme), run.config.seeds, fit_predict)
 
 
 def make(run: Run) -> dict:
-    posts, config = load_posts("image"), run.config
-    folds = load_folds("image", posts, run.scheme)
+    data, config = load_data(TRACK), run.config
+    folds = load_folds(TRACK, data, run.scheme)
     for name in config.features:
-        features.load("image", [name], posts)
+        features.load(TRACK, [name], data)
     cells = [f"{number:02d}-{model}" for number in range(len(PAPER)) for model in MODELS[:2]]
     made = run_cells(run.folder / "cells", cells, partial(make_cell, run), config.processes)
     rows = []
@@ -104,7 +108,7 @@ def make(run: Run) -> dict:
             rows.append(
                 {
                     "row": row_name(user, representation), "user_behaviour": user, "representation": representation,
-                    "model": model, **spread(seed_scores("image", posts, folds, tables[model])),
+                    "model": model, **spread(seed_scores(TRACK, data, folds, tables[model])),
                     "paper_src": printed[2 * i], "paper_mae": printed[2 * i + 1],
                     "fit_seconds": sum(c["fit_seconds"] for c in costs),
                 }
@@ -137,7 +141,7 @@ def sources() -> dict[str, str]:
 
 
 def _source(family: str) -> str:
-    file = paths.output("image") / features.MADE_BY[family] / "metrics.json"
+    file = paths.output(TRACK) / tracks.get(TRACK).embeddings[family] / "metrics.json"
     metrics = json.loads(file.read_text()) if file.exists() else {}  # embeddings may be laid there by hand
     return metrics.get(family, {}).get("source", "a source unknown")
 
@@ -236,4 +240,4 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL, shared=True)
+    run_make(__file__, Config, TRACK, make, SMALL, shared=True)

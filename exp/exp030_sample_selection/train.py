@@ -11,22 +11,27 @@ import numpy as np
 import pandas as pd
 
 from smp import features
+from smp.disk.hashes import source_hash
 from smp.disk.store import replacing
+from smp.experiment import Run, Settings
 from smp.folds import load_folds
 from smp.learners import CatBoost, LightGBM
 from smp.oof import Part
 from smp.present import COLORS, PALE, save, subplots
-from smp.runner import Run, run_features
+from smp.runner import run_make
 from smp.selection import Selection
 from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
+TRACK = "image"
+GROUP = "studies"
+PARENTS = ("exp001_clip_ft",)
 PAPER_SHARE, PAPER_LOSS = 0.77, 0.01  # "only 77 % of selected training samples ... less than 1 % degradation"
 METHODS = {"loss": "least loss", "class": "least loss of each class", "chance": "random"}
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "clip_ft_pca")
     lightgbm: LightGBM = LightGBM(objective="huber", rounds=800, feature_fraction=0.3)
     catboost: CatBoost = CatBoost(rounds=800, depth=6, rsm=0.3)
@@ -34,6 +39,9 @@ class Config:
     keep: Selection = field(default_factory=lambda: Selection(PAPER_SHARE))  # of it only the run that gives the losses
     seeds: tuple[int, ...] = (0, 1, 2)
     processes: int = 1  # at work on the cells
+
+    def inputs(self, track: str) -> dict[str, str]:
+        return {self.keep.losses: source_hash(self.keep.file(track))}
 
 
 SMALL = {
@@ -45,8 +53,8 @@ SMALL = {
 
 def make_cell(run: Run, name: str) -> Cell:
     """name: learner-method-share, or learner-full."""
-    posts, config = load_posts("image"), run.config
-    X, y = features.load("image", config.features, posts), posts["label"].to_numpy()
+    data, config = load_data(TRACK), run.config
+    X, y = features.load(TRACK, config.features, data), data.labels
     learner, method, *share = name.split("-")
     keep = replace(config.keep, share=float(share[0]) if share else 1.0, per_class=method == "class")
 
@@ -55,17 +63,17 @@ def make_cell(run: Run, name: str) -> Cell:
             count = round(keep.share * len(part.train))
             train = np.sort(np.random.default_rng(seed).choice(part.train, count, replace=False))
         else:
-            train = keep.rows("image", posts, part.train)
+            train = keep.rows(TRACK, data.items, part.train)
         fitted = getattr(config, learner).fit(X.take(train), y[train], seed=seed)
         return fitted.predict(X.take(part.query))
 
-    return cross_predict(posts, load_folds("image", posts, run.scheme), config.seeds, fit_predict)
+    return cross_predict(TRACK, data, load_folds(TRACK, data, run.scheme), config.seeds, fit_predict)
 
 
 def make(run: Run) -> dict:
-    posts, config = load_posts("image"), run.config
-    folds = load_folds("image", posts, run.scheme)
-    features.load("image", config.features, posts)
+    data, config = load_data(TRACK), run.config
+    folds = load_folds(TRACK, data, run.scheme)
+    features.load(TRACK, config.features, data)
     cells = [
         f"{learner}-{rest}"
         for learner in ("lightgbm", "catboost")
@@ -76,7 +84,7 @@ def make(run: Run) -> dict:
         run.folder / "cells", cells, partial(make_cell, run), config.processes
     ).items():
         learner, method, *share = name.split("-")
-        scores = spread(seed_scores("image", posts, folds, table))
+        scores = spread(seed_scores(TRACK, data, folds, table))
         rows.append(
             {"learner": learner, "method": method, "share": float(share[0]) if share else 1.0, **scores, **costs}
         )
@@ -162,4 +170,4 @@ def draw(table: pd.DataFrame, path) -> None:
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL, shared=True)
+    run_make(__file__, Config, TRACK, make, SMALL, shared=True)

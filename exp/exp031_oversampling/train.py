@@ -18,21 +18,25 @@ import pandas as pd
 
 from smp import features
 from smp.disk.store import replacing
+from smp.experiment import Run, Settings
 from smp.folds import load_folds
 from smp.learners import CatBoost, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
 from smp.oof import Part
 from smp.present import COLORS, PALE, save, subplots
-from smp.runner import Run, run_features
+from smp.runner import run_make
 from smp.study import Cell, cross_predict, run_cells, say
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
+TRACK = "image"
+GROUP = "studies"
+PARENTS = ()
 METHODS = {"none": "as they are", "copies": "copies", "smote": "SMOTE"}
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour")
     lightgbm: LightGBM = LightGBM(objective="huber", rounds=800, feature_fraction=0.3)
     catboost: CatBoost = CatBoost(rounds=800, depth=6, rsm=0.3)
@@ -102,8 +106,8 @@ def smote(
 
 def make_cell(run: Run, name: str) -> Cell:
     """name: learner-method."""
-    posts, config, (learner, method) = load_posts("image"), run.config, name.split("-")
-    X, y = features.load("image", config.features, posts), posts["label"].to_numpy()
+    data, config, (learner, method) = load_data(TRACK), run.config, name.split("-")
+    X, y = features.load(TRACK, config.features, data), data.labels
 
     def fit_predict(part: Part, seed: int) -> np.ndarray:
         tail = tail_start(config, y[part.train])
@@ -111,14 +115,14 @@ def make_cell(run: Run, name: str) -> Cell:
         train, label = over_sample(method, X.take(part.train), y[part.train], tail, *more)
         return getattr(config, learner).fit(train, label, seed=seed).predict(X.take(part.query))
 
-    return cross_predict(posts, load_folds("image", posts, run.scheme), config.seeds, fit_predict)
+    return cross_predict(TRACK, data, load_folds(TRACK, data, run.scheme), config.seeds, fit_predict)
 
 
 def make(run: Run) -> dict:
-    posts, config = load_posts("image"), run.config
-    folds = load_folds("image", posts, run.scheme)
-    y = posts["label"].loc[folds.index].to_numpy()
-    features.load("image", config.features, posts)
+    data, config = load_data(TRACK), run.config
+    folds = load_folds(TRACK, data, run.scheme)
+    y = data.labels[data.labelled]
+    features.load(TRACK, config.features, data)
     cells = [f"{learner}-{method}" for learner in ("lightgbm", "catboost") for method in METHODS]
     made = run_cells(run.folder / "cells", cells, partial(make_cell, run), config.processes)
     tail = tail_start(config, y)
@@ -190,4 +194,4 @@ def draw(table: pd.DataFrame, predictions: dict[str, np.ndarray], y: np.ndarray,
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL, shared=True)
+    run_make(__file__, Config, TRACK, make, SMALL, shared=True)

@@ -15,20 +15,24 @@ from scipy.stats import spearmanr
 
 from smp import features
 from smp.disk.store import replacing
+from smp.experiment import Run, Settings, predictions_read
 from smp.folds import load_folds
 from smp.metrics import mae, src
 from smp.oof import load_oof
 from smp.present import COLORS, save, subplots
-from smp.runner import Run, run_features
+from smp.runner import run_make
 from smp.study import say
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
+TRACK = "image"
+GROUP = "studies"
+PARENTS = ("exp001_clip_ft", "exp002_clip", "exp010_lgbm")
 COSINES = {"clip_ft_cosine_clip": "pre-trained CLIP", "clip_ft_cosine": "fine-tuned (x~ and T~ of the class)"}
 LOOK_ALIKE, DIFFERENCE, STABLE = 0.85, 3.0, 0.15  # the paper's figures: cosine, 300 %, standard deviation
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = ("clip_ft_stats", "clip_image")
     parents: tuple[str, ...] = ("exp010_lgbm",)  # whose out-of-fold predictions are scored
     class_posts: int = 20  # a class of fewer posts is left out
@@ -36,15 +40,18 @@ class Config:
     pairs: int = 500_000  # drawn at random where users have more
     seed: int = 0
 
+    def inputs(self, track: str) -> dict[str, str]:
+        return predictions_read(track, self.parents)
+
 
 def make(run: Run) -> dict:
-    posts, config = load_posts("image"), run.config
-    folds = load_folds("image", posts, run.scheme)
-    train = posts.loc[folds.index]
-    stats, images = (features.load("image", [name], posts) for name in config.features)
+    data, config = load_data(TRACK), run.config
+    folds, posts = load_folds(TRACK, data, run.scheme), data.items
+    train = posts[data.labelled].assign(label=data.labels[data.labelled])
+    stats, images = (features.load(TRACK, [name], data) for name in config.features)
     at = posts.index.get_indexer(folds.index)
     cosines = pd.DataFrame(stats.take(at).dense(), columns=list(stats.names), index=train.index)[list(COSINES)]
-    pred = load_oof("image", config.parents, folds, posts)[0].mean(axis=1)
+    pred = load_oof(TRACK, config.parents, folds, data)[0].mean(axis=1)
 
     words = count_words(posts)
     classes = by_class(train, cosines, pred, config.class_posts)
@@ -226,4 +233,4 @@ def draw_classes(classes: pd.DataFrame, path) -> None:
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make)
+    run_make(__file__, Config, TRACK, make)

@@ -4,7 +4,6 @@ Each scheme's cv predicts what the model scores on the chronological holdout whe
 users seen and unseen in the training rows are scored apart. Writes validation.csv and validation.png.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,32 +11,36 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from smp import features
+from smp import features, tracks
 from smp.disk.store import replacing
-from smp.errors import one_line_errors
+from smp.experiment import Run, Settings
 from smp.folds import make_folds
 from smp.learners import LightGBM
 from smp.metrics import mae, src
-from smp.oof import Part, cross_fit, parts_of
-from smp.runner import Run, finish, open_folder, parse_run
-from smp.tracks.load import load_posts
+from smp.oof import Made, Part, cross_fit, fold_parts, parts_of
+from smp.runner import run_make
+from smp.tracks.base import Data
+from smp.tracks.load import load_data
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+TRACK = "image"
+GROUP = "studies"
+PARENTS = ()
 SCHEMES = ("time", "user", "random")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour")
     learner: LightGBM = LightGBM(objective="huber", rounds=400, feature_fraction=0.4)
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
 def make(run: Run) -> dict:
-    started, posts, config = time.perf_counter(), load_posts("image"), run.config
-    X, y = features.load("image", config.features, posts), posts["label"].to_numpy()
+    data, config, split = load_data(TRACK), run.config, tracks.get(TRACK).split
+    X, y = features.load(TRACK, config.features, data), data.labels
 
     def fit_predict(part: Part) -> np.ndarray:
         train, query = X.take(part.train), X.take(part.query)
@@ -45,26 +48,25 @@ def make(run: Run) -> dict:
 
     rows = []
     for scheme in SCHEMES:
-        parts = [p for p in parts_of(posts, make_folds(posts, scheme)) if p.name != "full"]
-        made = cross_fit(run.folder / scheme, posts.index, parts, fit_predict)
-        folds = [p for p in parts if p.name.startswith("fold")]
-        rows += measure(f"cv, {scheme} folds", folds, made, posts)
+        parts = fold_parts(parts_of(data, make_folds(data, split, scheme), split))
+        made = cross_fit(run.folder / scheme, data.ids, parts, fit_predict)
+        rows += measure(f"cv, {scheme} folds", made, data)
         if scheme == "time":
-            rows += measure("chronological holdout", folds[-1:], made, posts)
+            rows += measure("chronological holdout", made[-1:], data)
     table = pd.DataFrame(rows)
     with replacing(run.folder / "validation.csv") as aside:
         table.to_csv(aside, index=False)
     draw(table, run.folder / "validation.png")
     print(table.to_string(index=False))
-    return {"seconds": round(time.perf_counter() - started, 1)}
+    return {}
 
 
-def measure(name: str, parts: list[Part], made: dict[str, pd.DataFrame], posts: pd.DataFrame) -> list[dict]:
+def measure(name: str, made: Made, data: Data) -> list[dict]:
     """Scores with their spread over seeds, of all rows and of those by users seen and unseen in the training rows."""
-    user, y = posts["user_id"].cat.codes.to_numpy(), posts["label"].to_numpy()
-    query = np.concatenate([p.query for p in parts])
-    pred = np.vstack([made[p.name].to_numpy() for p in parts])
-    seen = np.concatenate([np.isin(user[p.query], user[p.train]) for p in parts])
+    user, y = data.items["user_id"].cat.codes.to_numpy(), data.labels
+    query = np.concatenate([part.query for part, _ in made])
+    pred = np.vstack([table.to_numpy() for _, table in made])
+    seen = np.concatenate([np.isin(user[part.query], user[part.train]) for part, _ in made])
     rows = []
     for users, mask in (("all", np.full(len(seen), True)), ("seen", seen), ("unseen", ~seen)):
         row = {"validation": name, "users": users, "rows": int(mask.sum())}
@@ -92,7 +94,4 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "image", {"seeds": (0,)})
-        if open_folder(run, shared=True):
-            finish(run, make(run))
+    run_make(__file__, Config, TRACK, make, {"seeds": (0,)}, shared=True)

@@ -3,24 +3,28 @@
 The same learner and seeds for every row, so that a step is a paired difference; writes families.csv.
 """
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from smp import features
+from smp import features, tracks
 from smp.disk.store import replacing
-from smp.errors import one_line_errors
-from smp.folds import label_blocks, load_folds
+from smp.experiment import Run, Settings
+from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.oof import cross_fit, parts_of
-from smp.runner import Run, finish, open_folder, parse_run, part_matrix, score
-from smp.tracks.load import load_posts
+from smp.runner import part_matrix, run_make
+from smp.scores import score
+from smp.tracks.load import load_data
+
+TRACK = "image"
+GROUP = "studies"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = (
         *("post_stats", "time_place", "season", "user_behaviour", "picture_stats", "title_tags", "common_words"),
         *("tags_post", "tags_user", "text_words", "text_characters", "text_descriptions"),
@@ -37,26 +41,26 @@ SMALL = {
 
 
 def make(run: Run) -> dict:
-    started, config, posts = time.perf_counter(), run.config, load_posts("image")
-    folds, y = load_folds("image", posts, run.scheme), posts["label"].to_numpy()
-    parts = [p for p in parts_of(posts, folds) if p.name.startswith("fold")]
-    rows, last, block = [], None, label_blocks(posts)
+    config, data = run.config, load_data(TRACK)
+    folds, y = load_folds(TRACK, data, run.scheme), data.labels
+    parts = [p for p in parts_of(data, folds, tracks.get(TRACK).split) if p.kind in ("fold", "holdout")]
+    rows, last = [], None
     ladder = [(f, ()) for f in config.features] + [((), f) for f in config.label_features]
     plain, labelled = [], []
     for family, label_family in ladder:
         plain += [family] if family else []
         labelled += [label_family] if label_family else []
-        X = features.load("image", plain, posts)
+        X = features.load(TRACK, plain, data)
 
         def fit_predict(part, X=X, labelled=tuple(labelled)):
-            matrix = part_matrix("image", X, labelled, posts, part, block, config.seeds[0])
+            matrix = part_matrix(TRACK, X, labelled, data, part, config.seeds[0])
             train, query = matrix.take(part.train), matrix.take(part.query)
             pred = [config.learner.fit(train, y[part.train], seed=s).predict(query) for s in config.seeds]
             return np.column_stack(pred)
 
         name = family or label_family
-        made = cross_fit(run.folder / f"{len(rows):02d}_{name}", posts.index, parts, fit_predict)
-        scores = score("image", posts["label"], folds, made)
+        made = cross_fit(run.folder / f"{len(rows):02d}_{name}", data.ids, parts, fit_predict)
+        scores = score(TRACK, data, made)
         by_seed = pd.DataFrame(scores["holdout_by_seed"])[["src", "mae"]]
         row = {"family": ("" if not rows else "+ ") + name}
         row |= {f"{k}_{m}": scores[k][m] for k in ("cv", "holdout") for m in ("src", "mae")}
@@ -69,11 +73,8 @@ def make(run: Run) -> dict:
     with replacing(run.folder / "families.csv") as aside:
         table.to_csv(aside, index=False)
     print(table.to_string(index=False))
-    return {"seconds": round(time.perf_counter() - started, 1)}
+    return {}
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "image", SMALL)
-        if open_folder(run, shared=True):
-            finish(run, make(run))
+    run_make(__file__, Config, TRACK, make, SMALL, shared=True)

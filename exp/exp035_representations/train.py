@@ -16,26 +16,29 @@ import pandas as pd
 
 from smp import features, tracks
 from smp.disk.store import replacing
-from smp.folds import label_blocks, load_folds
+from smp.experiment import Run, Settings
+from smp.folds import load_folds
 from smp.learners import LightGBM
-from smp.oof import cross_fit, finished, parts_of
+from smp.oof import cross_fit, finished, holdout_of, parts_of
 from smp.present import COLORS, PALE, save, subplots
-from smp.runner import Run, part_matrix, run_features
+from smp.runner import part_matrix, run_make
 from smp.study import say
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
+TRACK = "image"
+GROUP = "studies"
+PARENTS = ("exp001_clip_ft", "exp002_clip", "exp005_resnet_bert")
 REPRESENTATIONS = {
     "no pixels": (),
     "frozen CLIP": ("clip_image_pca", "clip_text_pca"),
     "CLIP_FT": ("clip_ft_pca", "clip_ft_stats"),
     "CNN + BERT": ("resnet_image_pca", "bert_text_pca"),
 }
-METRICS = tracks.get("image").task.metrics
-BETTER = {"src": 1, "mae": -1}  # sign of a step that is an improvement
+METRICS = tracks.get(TRACK).task.metrics
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = (
         *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
         *(name for names in REPRESENTATIONS.values() for name in names),
@@ -50,16 +53,15 @@ SMALL = {"learner": LightGBM(objective="huber", rounds=400, learning_rate=0.05, 
 
 
 def make(run: Run) -> dict:
-    config, posts = run.config, load_posts("image")
-    y, block = posts["label"].to_numpy(), label_blocks(posts)
-    last = [p for p in parts_of(posts, load_folds("image", posts)) if p.name.startswith("fold")][-1]
+    config, data = run.config, load_data(TRACK)
+    y, last = data.labels, holdout_of(parts_of(data, load_folds(TRACK, data), tracks.get(TRACK).split))
     own = {name for names in REPRESENTATIONS.values() for name in names}
-    X = features.load("image", [name for name in config.features if name not in own], posts)
-    tabular = part_matrix("image", X, config.label_features, posts, last, block, config.seeds[0])
+    X = features.load(TRACK, [name for name in config.features if name not in own], data)
+    tabular = part_matrix(TRACK, X, config.label_features, data, last, config.seeds[0])
 
     made = {}
     for name, families in REPRESENTATIONS.items():
-        X = tabular.join(features.load("image", families, posts)) if families else tabular
+        X = tabular.join(features.load(TRACK, families, data)) if families else tabular
 
         def fit_predict(part, X=X):
             train, query = X.take(part.train), X.take(part.query)
@@ -67,9 +69,9 @@ def make(run: Run) -> dict:
             return np.column_stack(pred)
 
         folder = run.folder / name.replace(" ", "_")
-        made[name] = X.shape[1], cross_fit(folder, posts.index, [last], fit_predict)[last.name].to_numpy()
+        made[name] = X.shape[1], cross_fit(folder, data.ids, [last], fit_predict)[0][1].to_numpy()
     table = compare(made, y[last.query], config.resamples)
-    accuracy = pd.DataFrame(json.loads((finished("image", "exp001_clip_ft") / "metrics.json").read_text())["accuracy"])
+    accuracy = pd.DataFrame(json.loads((finished(TRACK, "exp001_clip_ft") / "metrics.json").read_text())["accuracy"])
     for frame, name in ((table, "representations"), (accuracy.T, "accuracy")):
         with replacing(run.folder / f"{name}.csv") as aside:
             frame.to_csv(aside, index_label="training" if name == "accuracy" else "representation")
@@ -84,10 +86,10 @@ def answer(table: pd.DataFrame, seeds: int, rows: int) -> list[dict]:
     answers = []
     for name, other in (("frozen CLIP", "no pixels"), ("CLIP_FT", "frozen CLIP")):
         clear, numbers = 0, []
-        for metric, sign in BETTER.items():
-            step, sd, se = (table.loc[name, f"{metric} - {other}{error}"] for error in ("", ", sd", ", se"))
-            clear += sign * step > 2 * max(sd, se)
-            numbers.append(f"{metric.upper()} {step:+.4f} (sd {sd:.4f}, se {se:.4f})")
+        for metric in METRICS:
+            step, sd, se = (table.loc[name, f"{metric.name} - {other}{error}"] for error in ("", ", sd", ", se"))
+            clear += metric.sign * step > 2 * max(sd, se)
+            numbers.append(f"{metric.name.upper()} {step:+.4f} (sd {sd:.4f}, se {se:.4f})")
         answers.append(
             {
                 "claim": f"{name} beats {other} (SRC and MAE)",
@@ -137,4 +139,4 @@ def draw(table: pd.DataFrame, accuracy: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_features(__file__, Config, "image", make, SMALL)
+    run_make(__file__, Config, TRACK, make, SMALL)

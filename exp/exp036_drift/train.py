@@ -5,30 +5,32 @@ alone (the last two blocks, the last being the holdout), with the same seeds: di
 counts as better where it gains on both blocks by more than two standard deviations over seeds. Writes drift.csv.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from smp import features
+from smp import features, tracks
 from smp.disk.store import replacing
-from smp.errors import one_line_errors
+from smp.experiment import Run, Settings
 from smp.features.time_place import seconds
-from smp.folds import N_FOLDS, label_blocks
+from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
-from smp.oof import Part, cross_fit
-from smp.runner import Run, finish, open_folder, parse_run, part_matrix
-from smp.tracks.load import load_posts
+from smp.oof import Part, cross_fit, forward_parts, parts_of
+from smp.runner import part_matrix, run_make
+from smp.tracks.load import load_data
 
+TRACK = "image"
+GROUP = "studies"
+PARENTS = ()
 RAW_TIME = ("time_day", "post_number", "post_number_share")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
     label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels")
     learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
@@ -44,9 +46,9 @@ SMALL = {
 
 
 def make(run: Run) -> dict:
-    started, config, posts = time.perf_counter(), run.config, load_posts("image")
-    y, block, when = posts["label"].to_numpy(), label_blocks(posts), seconds(posts["time"])
-    X = features.load("image", config.features, posts)
+    config, data, split = run.config, load_data(TRACK), tracks.get(TRACK).split
+    y, when = data.labels, seconds(data.items["time"])
+    X = features.load(TRACK, config.features, data)
     timeless = columns(X, [n for n in X.names if n not in RAW_TIME])
 
     def fit(
@@ -61,7 +63,7 @@ def make(run: Run) -> dict:
         slope = np.polyfit(when[train] - when[train].max(), y[train], 1)[0] if detrend else 0.0
         trend, pred = slope * (when - when[train].max()), []
         for seed in config.seeds:
-            matrix = part_matrix("image", X, config.label_features, posts, part, block, seed)
+            matrix = part_matrix(TRACK, X, config.label_features, data, part, seed)
             weight = weight_of(age) if weight_of else None
             fitted = config.learner.fit(matrix.take(train), (y - trend)[train], weight, seed)
             pred.append(fitted.predict(matrix.take(part.query)) + trend[part.query])
@@ -71,20 +73,20 @@ def make(run: Run) -> dict:
     ways |= {f"weights halve in {h:g}": {"weight_of": lambda age, h=h: 0.5 ** (age / h)} for h in config.half_lives}
     ways |= {f"latest {config.window:.0%} only": {"window": config.window}}
     ways |= {"labels less their linear trend": {"detrend": True}, "no raw time, no post number": {"X": timeless}}
-    blocks = (N_FOLDS - 2, N_FOLDS - 1)
-    parts = [Part(f"block{b}", np.flatnonzero(block < b), np.flatnonzero(block == b)) for b in blocks]
+    forward = forward_parts(parts_of(data, load_folds(TRACK, data), split), split)
+    names = {part: f"block{key}" for key, part in list(forward.items())[-2:]}
     scores = {}  # (way, block, metric) -> a score a seed
     for number, (way, how) in enumerate(ways.items()):
-        made = cross_fit(run.folder / f"way{number}", posts.index, parts, lambda part, how=how: fit(part, **how))
-        for part in parts:
+        made = cross_fit(run.folder / f"way{number}", data.ids, list(names), lambda part, how=how: fit(part, **how))
+        for part, pred in made:
             for metric in (src, mae):
-                pred = made[part.name].to_numpy()
-                scores[way, part.name, metric.__name__] = [metric(y[part.query], p) for p in pred.T]
+                of_seed = [metric(y[part.query], p) for p in pred.to_numpy().T]
+                scores[way, names[part], metric.__name__] = of_seed
     table = compare(pd.DataFrame(scores))
     with replacing(run.folder / "drift.csv") as aside:
         table.to_csv(aside)
     print(table.to_string())
-    return {"rows": {p.name: len(p.query) for p in parts}, "seconds": round(time.perf_counter() - started, 1)}
+    return {"rows": {name: len(part.query) for part, name in names.items()}}
 
 
 def columns(X: FeatureMatrix, names: list[str]) -> FeatureMatrix:
@@ -104,7 +106,4 @@ def compare(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "image", SMALL)
-        if open_folder(run):
-            finish(run, make(run))
+    run_make(__file__, Config, TRACK, make, SMALL)

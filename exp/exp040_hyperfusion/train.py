@@ -7,28 +7,33 @@ fold: models of the earlier training rows are scored on the latest block of them
 alone, holdout only), learner, ensemble and the result, on the same rows; steps/<part>.json: weights and rounds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 import numpy as np
 import pandas as pd
 
-from smp import features, tracks
-from smp.disk.store import replacing
-from smp.folds import label_blocks
+from smp import features
+from smp.disk.store import replacing, write_json
+from smp.experiment import Run, Settings
+from smp.folds import time_blocks
 from smp.learners import MLP, CatBoost, Learner, TabNet
-from smp.oof import Part, cross_fit, parts_of
+from smp.oof import Part, cross_fit, holdout_of
 from smp.pseudo_label import Fit, PseudoLabels, accepted_rounds
-from smp.runner import Run, part_matrix, run_experiment, score, write_json
+from smp.runner import Model, part_matrix, run_experiment
+from smp.scores import score
 from smp.stacking import blend_weights
+from smp.tracks.base import Data
 
 TRACK = "image"
+GROUP = "studies"
+PARENTS = ("exp002_clip", "exp006_clip_title_tags")
 LEARNERS = ("catboost", "tabnet", "mlp")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     visual: tuple[str, ...] = ("clip_image_pca",)
     text: tuple[str, ...] = ("clip_text_pca", "text_words", "tags_post", "title_tags")
     metadata: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_user")
@@ -70,15 +75,57 @@ SMALL = {
 }  # fmt: skip
 
 
-def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
-    config, y, block = run.config, posts["label"].to_numpy(), label_blocks(posts)
-    learners = [getattr(config, name) for name in LEARNERS]
-    parts, none = parts_of(posts, folds), np.empty(0, int)
+NONE = np.empty(0, int)
 
-    def fitter(part: Part, families: Sequence[str], label_families: Sequence[str], learners: Sequence[Learner]) -> Fit:
+
+class HyperFusion(Model):
+    """Three learners on three tiers, blended, then taught again with pseudo-labels."""
+
+    config: Config
+
+    def __init__(self, run: Run, data: Data, folds: pd.DataFrame):
+        super().__init__(run, data, folds)
+        self.learners = [getattr(self.config, name) for name in LEARNERS]
+        self.made = cross_fit(run.folder / "steps", data.ids, self.parts, self.steps)
+        self.compare()
+
+    def predict(self, part: Part) -> np.ndarray:
+        return dict(self.made)[part].iloc[:, len(LEARNERS) + 2 :].to_numpy()
+
+    def steps(self, part: Part) -> np.ndarray:
+        """(q, models + 2 + seeds): every learner, their mean, the blend, and the blend after the rounds by seed."""
+        config, (blend, rounds, losses) = self.config, self.choose(part)
+        fit = self.fitter(part, config.features, config.label_features, self.learners)
+        plain = fit(NONE, NONE)
+        *_, final = chain([plain], islice(config.pseudo.refine(fit, plain, blend), rounds))
+        weights = dict(zip(LEARNERS, blend.tolist()))
+        write_json(
+            self.run.folder / f"steps/{part.name}.json", {"weights": weights, "rounds": rounds, "losses": losses}
+        )
+        single = plain.mean(axis=2)
+        return np.column_stack([single, single.mean(axis=1), single @ blend, np.einsum("qms,m->qs", final, blend)])
+
+    def choose(self, part: Part) -> tuple[np.ndarray, int, list[float]]:
+        """Blend weights, number of rounds, and the losses that decided it: on the latest fifth of the part's training
+        rows, by models of the earlier ones. No label of the rows to predict is looked at."""
+        config, blocks = self.config, self.track.split.blocks
+        late = time_blocks(self.data.items["time"].iloc[part.train], blocks) == blocks - 1
+        inner = Part("inner", part.name, part.train[~late], part.train[late])
+        fit, true = (
+            self.fitter(inner, config.features, config.label_features, self.learners),
+            self.data.labels[inner.query],
+        )
+        plain = fit(NONE, NONE)
+        blend = blend_weights(plain.mean(axis=2), true, self.task, config.trials, 0)
+        ladder = chain([plain], config.pseudo.refine(fit, plain, blend))
+        return blend, *accepted_rounds(self.task.loss(true, pred.mean(axis=2) @ blend) for pred in ladder)
+
+    def fitter(
+        self, part: Part, families: Sequence[str], label_families: Sequence[str], learners: Sequence[Learner]
+    ) -> Fit:
         """What trains the learners on the part, with or without pseudo-labels, and predicts: (q, models, seeds)."""
-        X = features.load(TRACK, families, posts)
-        matrices = [part_matrix(TRACK, X, label_families, posts, part, block, seed) for seed in config.seeds]
+        config, y, X = self.config, self.data.labels, features.load(TRACK, families, self.data)
+        matrices = [part_matrix(TRACK, X, label_families, self.data, part, seed) for seed in config.seeds]
 
         def fit(chosen: np.ndarray, labels: np.ndarray) -> np.ndarray:
             rows, target = np.append(part.train, part.query[chosen]), np.append(y[part.train], labels)
@@ -91,48 +138,27 @@ def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callab
 
         return fit
 
-    def choose(part: Part) -> tuple[np.ndarray, int, list[float]]:
-        """Blend weights, number of rounds, and the losses that decided it: on the latest block of the part's training
-        rows, by models of the earlier ones. No label of the rows to predict is looked at."""
-        late = block[part.train] == block[part.train].max()
-        inner = Part(f"{part.name} inner", part.train[~late], part.train[late])
-        fit, true = fitter(inner, config.features, config.label_features, learners), y[inner.query]
-        plain = fit(none, none)
-        blend = blend_weights(plain.mean(axis=2), true, tracks.get(TRACK).task, config.trials, 0)
-        ladder = chain([plain], config.pseudo.refine(fit, plain, blend))
-        return blend, *accepted_rounds(tracks.get(TRACK).task.loss(true, pred.mean(axis=2) @ blend) for pred in ladder)
-
-    def steps(part: Part) -> np.ndarray:
-        """(q, models + 2 + seeds): every learner, their mean, the blend, and the blend after the rounds by seed."""
-        blend, rounds, losses = choose(part)
-        fit = fitter(part, config.features, config.label_features, learners)
-        plain = fit(none, none)
-        *_, final = chain([plain], islice(config.pseudo.refine(fit, plain, blend), rounds))
-        weights = dict(zip(LEARNERS, blend.tolist()))
-        write_json(run.folder / f"steps/{part.name}.json", {"weights": weights, "rounds": rounds, "losses": losses})
-        single = plain.mean(axis=2)
-        return np.column_stack([single, single.mean(axis=1), single @ blend, np.einsum("qms,m->qs", final, blend)])
-
-    def tiers(part: Part) -> np.ndarray:
+    def tiers(self, part: Part) -> np.ndarray:
         """(q, tiers) by CatBoost alone."""
-        made = [fitter(part, *families, [config.catboost])(none, none) for families in config.tiers.values()]
+        tiers = self.config.tiers.values()
+        made = [self.fitter(part, *families, [self.config.catboost])(NONE, NONE) for families in tiers]
         return np.column_stack([pred.mean(axis=(1, 2)) for pred in made])
 
-    made = cross_fit(run.folder / "steps", posts.index, parts, steps)
-    alone = cross_fit(run.folder / "tiers", posts.index, [parts[-2]], tiers)  # the holdout, whatever the scheme
-    n = len(LEARNERS)
-    columns = {name: slice(i, i + 1) for i, name in enumerate((*LEARNERS, "mean", "blend"))}
-    rows = {f"catboost: {t}": (alone, slice(i, i + 1)) for i, t in enumerate(config.tiers)}
-    rows |= {name: (made, at) for name, at in (columns | {"with pseudo-labels": slice(n + 2, None)}).items()}
-    table = {}
-    for name, (predictions, at) in rows.items():
-        scores = score(TRACK, posts["label"], folds, {k: v.iloc[:, at] for k, v in predictions.items() if k != "full"})
-        shown = ("cv", "holdout") if predictions is made else ("holdout",)
-        table[name] = {f"{k}_{m}": v for k in shown for m, v in scores[k].items()}
-    with replacing(run.folder / "steps.csv") as aside:
-        pd.DataFrame(table).T.round(4).to_csv(aside, index_label="step")
-    return lambda part: made[part.name].iloc[:, n + 2 :].to_numpy()
+    def compare(self) -> None:
+        """Write steps.csv: tiers on the holdout, and every step of the whole on cv and holdout."""
+        n, judged = len(LEARNERS), [(part, pred) for part, pred in self.made if part.kind in ("fold", "holdout")]
+        alone = cross_fit(self.run.folder / "tiers", self.data.ids, [holdout_of(self.parts)], self.tiers)
+        rows = {f"catboost: {t}": (alone, slice(i, i + 1)) for i, t in enumerate(self.config.tiers)}
+        rows |= {name: (judged, slice(i, i + 1)) for i, name in enumerate((*LEARNERS, "mean", "blend"))}
+        rows["with pseudo-labels"] = judged, slice(n + 2, None)
+        table = {}
+        for name, (made, at) in rows.items():
+            scores = score(TRACK, self.data, [(part, pred.iloc[:, at]) for part, pred in made])
+            shown = ("holdout",) if made is alone else ("cv", "holdout")
+            table[name] = {f"{k}_{m}": v for k in shown for m, v in scores[k].items()}
+        with replacing(self.run.folder / "steps.csv") as aside:
+            pd.DataFrame(table).T.round(4).to_csv(aside, index_label="step")
 
 
 if __name__ == "__main__":
-    run_experiment(__file__, Config, TRACK, fit_predict_of, SMALL)
+    run_experiment(__file__, Config, TRACK, HyperFusion, SMALL)

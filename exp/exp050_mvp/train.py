@@ -6,25 +6,29 @@ The final factor was tuned on the leaderboard: it is measured here and used nowh
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from smp import features, tracks
+from smp import features
 from smp.disk.store import replacing
+from smp.experiment import Run, Settings
 from smp.matrix import FeatureMatrix
 from smp.metrics import mean_and_errors
-from smp.oof import Part, cross_fit, parts_of
-from smp.runner import Run, run_experiment
+from smp.oof import Part, cross_fit, forward_parts
+from smp.runner import Model, run_experiment
+from smp.tracks.base import Data
 
+TRACK = "video"
+GROUP = "studies"
+PARENTS = ()
 LOGGED = tuple(f"mvp_{c}" for c in ("likes", "heart", "follower", "following", "digg"))
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     features: tuple[str, ...] = ("mvp", "mvp_text")
     log_counts: bool = True  # log1p of five counts
     drop_outliers: bool = True  # training labels outside 1.5 interquartile ranges
@@ -85,30 +89,41 @@ def fit_predict(config: Config, X: FeatureMatrix, y: np.ndarray, part: Part) -> 
     return np.column_stack(columns)
 
 
-def recipe(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
-    X, y = features.load("video", run.config.features, posts), posts["label"].to_numpy()
-    parts = [p for p in parts_of(posts, folds, tracks.get("video").months) if p.month]
-    started, rows, base = time.perf_counter(), [], None
-    for name, change in {"the recipe": {}, **STEPS}.items():
-        if not change:
-            made = cross_fit(run.folder, posts.index, parts, lambda part: fit_predict(run.config, X, y, part))
-        else:
-            config = replace(run.config, **change)
-            folder = run.folder / f"without {name}"
-            made = cross_fit(folder, posts.index, parts, lambda part, c=config: fit_predict(c, X, y, part))
-        pred = pd.concat([made[p.name].mean(axis=1) for p in parts])
-        month = np.repeat([p.name for p in parts], [len(p.query) for p in parts])
-        losses = tracks.get("video").task.item_loss(posts["label"].loc[pred.index].to_numpy(), pred.to_numpy())
-        row = {"step": name, "rows": len(pred), "mape": mean_and_errors(losses, month)["mean"]}
-        base = losses if base is None else base
-        given = mean_and_errors(losses - base, month)  # above 0: the step helps
-        rows.append(row | ({f"given_{k}": v for k, v in given.items()} if change else {}))
-    table = pd.DataFrame(rows).round(4)
-    with replacing(run.folder / "steps.csv") as aside:
-        table.to_csv(aside, index=False)
-    print(f"{table.to_string(index=False)}\n{time.perf_counter() - started:.0f} s")
-    return lambda part: fit_predict(run.config, X, y, part)
+class Recipe(Model):
+    """The recipe as it is; and, on the forward parts, with each of its steps turned off."""
+
+    config: Config
+
+    def __init__(self, run: Run, data: Data, folds: pd.DataFrame):
+        super().__init__(run, data, folds)
+        self.X = features.load(TRACK, self.config.features, data)
+        self.compare()
+
+    def predict(self, part: Part) -> np.ndarray:
+        return fit_predict(self.config, self.X, self.data.labels, part)
+
+    def compare(self) -> None:
+        """Write steps.csv: each step turned off alone, on the last months, against the recipe as it is."""
+        started, y, rows = time.perf_counter(), self.data.labels, []
+        parts = list(forward_parts(self.parts, self.track.split).values())
+        made, base = cross_fit(self.run.folder, self.data.ids, parts, self.predict), None
+        for name, change in {"the recipe": {}, **STEPS}.items():
+            if change:
+                config, folder = replace(self.config, **change), self.run.folder / f"without {name}"
+                made = cross_fit(folder, self.data.ids, parts, lambda part, c=config: fit_predict(c, self.X, y, part))
+            query = np.concatenate([part.query for part, _ in made])
+            pred = np.concatenate([table.mean(axis=1) for _, table in made])
+            month = np.repeat([part.key for part, _ in made], [len(part.query) for part, _ in made])
+            losses = self.task.item_loss(y[query], pred)
+            row = {"step": name, "rows": len(pred), "mape": mean_and_errors(losses, month)["mean"]}
+            base = losses if base is None else base
+            given = mean_and_errors(losses - base, month)  # above 0: the step helps
+            rows.append(row | ({f"given_{k}": v for k, v in given.items()} if change else {}))
+        table = pd.DataFrame(rows).round(4)
+        with replacing(self.run.folder / "steps.csv") as aside:
+            table.to_csv(aside, index=False)
+        print(f"{table.to_string(index=False)}\n{time.perf_counter() - started:.0f} s")
 
 
 if __name__ == "__main__":
-    run_experiment(__file__, Config, "video", recipe, SMALL)
+    run_experiment(__file__, Config, TRACK, Recipe, SMALL)

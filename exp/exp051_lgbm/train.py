@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+from smp.experiment import Experiment, Weight
 from smp.learners import LightGBM
-from smp.runner import Experiment, run_cv
+from smp.runner import run_cv
+
+TRACK = "video"
+GROUP = "submission"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
@@ -12,8 +17,8 @@ class Config(Experiment):
     label_features: tuple[str, ...] = ("user_labels",)
     # Few leaves: of the many columns only the account's and a few others hold anything on so few posts.
     learner: LightGBM = LightGBM(objective="l1", rounds=600, num_leaves=8, feature_fraction=0.3)
-    weight: str = "inverse_label"  # L1 weighted by 1/y is MAPE itself
+    weight: Weight = "inverse_label"  # L1 weighted by 1/y is MAPE itself
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, track="video")
+    run_cv(__file__, Config, TRACK)

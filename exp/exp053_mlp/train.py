@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+from smp.experiment import Experiment, Weight
 from smp.learners import MLP
-from smp.runner import Experiment, run_cv
+from smp.runner import run_cv
+
+TRACK = "video"
+GROUP = "submission"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
@@ -11,8 +16,8 @@ class Config(Experiment):
     features: tuple[str, ...] = ("video_stats", "minilm_content")
     label_features: tuple[str, ...] = ("user_labels",)
     learner: MLP = MLP(objective="l1", epochs=15, batch_size=128, dropout=0.4, weight_decay=0.1, width=128)
-    weight: str = "inverse_label"
+    weight: Weight = "inverse_label"
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, track="video", small={"seeds": (0, 1)})
+    run_cv(__file__, Config, TRACK, small={"seeds": (0, 1)})

@@ -7,7 +7,6 @@ ideas.csv.
 """
 
 import hashlib
-import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -17,16 +16,20 @@ import pandas as pd
 
 from smp import features, tracks
 from smp.disk.store import replacing
-from smp.errors import one_line_errors
-from smp.folds import label_blocks, load_folds
+from smp.experiment import Experiment, Run, Weight
+from smp.folds import load_folds
 from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM
 from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
 from smp.metrics import mean_and_errors
-from smp.oof import Part, cross_fit, parts_of
-from smp.runner import Experiment, Run, finish, open_folder, out_of_fold, parse_run, part_matrix
-from smp.tracks.load import load_posts
+from smp.oof import Part, cross_fit, forward_parts, parts_of
+from smp.runner import out_of_fold, part_matrix, run_make
+from smp.tracks.base import Data
+from smp.tracks.load import load_data
 
+TRACK = "video"
+GROUP = "studies"
+PARENTS = ()
 LOW = 4.0  # labels below make a quarter of the MAPE
 PUBLIC = (
     *("log_heart_per_video", "log_follower_per_video", "log_heart_per_follower", "log_digg_per_video", "log_heart"),
@@ -35,7 +38,7 @@ PUBLIC = (
     *("avg_face_area_ratio", "close_up_ratio", "rms_mean", "tempo", "spectral_centroid_mean"),
 )
 
-TASK = tracks.get("video").task
+TASK = tracks.get(TRACK).task
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Config(Experiment):
 
     features: tuple[str, ...] = ("video_stats",)
     learner: LightGBM = LightGBM(objective="l1", rounds=700, learning_rate=0.02, min_child_samples=10)
-    weight: str = "inverse_label"
+    weight: Weight = "inverse_label"
     seeds: tuple[int, ...] = (0, 1, 2)
-    months: int = tracks.get("video").months  # the last labelled ones
+    months: int = tracks.get(TRACK).split.months  # the last labelled ones
 
 
 FEW = LightGBM(objective="l1", rounds=600, num_leaves=8, feature_fraction=0.3)
@@ -127,27 +130,26 @@ IDEAS["mean of five"] = Idea("best public recipe", blend=FIVE)
 IDEAS |= {f"five less {m}": Idea("mean of five", blend=tuple(o for o in FIVE if o != m)) for m in FIVE}
 
 
-def fit_predict(config: Experiment, idea: Idea, posts: pd.DataFrame, part: Part) -> np.ndarray:
+def fit_predict(config: Experiment, idea: Idea, data: Data, part: Part) -> np.ndarray:
     """(len(part.query), seeds) predictions of one idea."""
-    y, X = posts["label"].to_numpy(), features.load("video", config.features, posts)
+    y, time, X = data.labels, data.items["time"], features.load(TRACK, config.features, data)
     if idea.columns:
         at = [X.names.index(c) for c in idea.columns if c in X.names]  # without the optional file: fewer
         X = FeatureMatrix.from_array(X.dense()[:, at], [X.names[j] for j in at], np.arange(len(X)))
     target = np.log(y[part.train]) if idea.log_target else y[part.train]
     weight = 1 / y[part.train] if config.weight == "inverse_label" else None
     if idea.half_life:
-        age = (posts["time"].iloc[part.query].min() - posts["time"].iloc[part.train]).dt.total_seconds() / 86400
+        age = (time.iloc[part.query].min() - time.iloc[part.train]).dt.total_seconds() / 86400
         weight = weight * 0.5 ** (age.to_numpy() / idea.half_life)
     columns = []
     for seed in config.seeds:
-        block = label_blocks(posts, part.train)
-        matrix = part_matrix("video", X, config.label_features, posts, part, block, seed)
+        matrix = part_matrix(TRACK, X, config.label_features, data, part, seed, config.label_blocks)
         if idea.low_chance:
-            chance, is_low = np.empty(len(posts), np.float32), (y[part.train] < LOW).astype(float)
+            chance, is_low = np.empty(len(data), np.float32), (y[part.train] < LOW).astype(float)
             model, train = replace(FEW, objective="l2", rounds=200), matrix.take(part.train)
             chance[part.train] = out_of_fold(model, train, is_low, None, seed, 5)
             chance[part.query] = model.fit(train, is_low, seed=seed).predict(matrix.take(part.query))
-            matrix = matrix.join(FeatureMatrix.from_array(chance[:, None], ["low_chance"], np.arange(len(posts))))
+            matrix = matrix.join(FeatureMatrix.from_array(chance[:, None], ["low_chance"], np.arange(len(data))))
         train, query = matrix.take(part.train), matrix.take(part.query)
         pred = config.learner.fit(train, target, weight, seed).predict(query)
         if config.median_folds:
@@ -158,10 +160,11 @@ def fit_predict(config: Experiment, idea: Idea, posts: pd.DataFrame, part: Part)
 
 
 def make(run: Run) -> dict:
-    started, posts, losses, means, rows = time.perf_counter(), load_posts("video"), {}, {}, []
-    parts = [p for p in parts_of(posts, load_folds("video", posts), run.config.months) if p.month]
-    y = posts["label"].to_numpy()[np.concatenate([p.query for p in parts])]
-    month = np.repeat([p.name for p in parts], [len(p.query) for p in parts])
+    data, losses, means, rows = load_data(TRACK), {}, {}, []
+    split = replace(tracks.get(TRACK).split, months=run.config.months)
+    parts = forward_parts(parts_of(data, load_folds(TRACK, data), split), split)
+    y = data.labels[np.concatenate([p.query for p in parts.values()])]
+    month = np.repeat(list(parts), [len(p.query) for p in parts.values()])
     for name, idea in IDEAS.items():
         if idea.blend:
             means[name] = np.mean([means[b] for b in idea.blend], axis=0)
@@ -170,8 +173,8 @@ def make(run: Run) -> dict:
             slow = isinstance(config.learner, CatBoost | Forest | GaussianProcess)
             config = replace(config, seeds=config.seeds[:1] if slow else config.seeds)
             folder = run.folder / hashlib.blake2b(repr((config, idea)).encode(), digest_size=6).hexdigest()
-            made = cross_fit(folder, posts.index, parts, partial(fit_predict, config, idea, posts))
-            means[name] = pd.concat([made[p.name].mean(axis=1) for p in parts]).to_numpy()
+            made = cross_fit(folder, data.ids, list(parts.values()), partial(fit_predict, config, idea, data))
+            means[name] = pd.concat([table.mean(axis=1) for _, table in made]).to_numpy()
         losses[name] = TASK.item_loss(y, means[name])
         step = mean_and_errors(losses[name] - losses[idea.against], month)
         gains = step["mean"] < -step["se_posts"] and step["mean_of_groups"] < -step["se_groups"]
@@ -184,11 +187,8 @@ def make(run: Run) -> dict:
     with replacing(run.folder / "ideas.csv") as aside:
         table.to_csv(aside, index=False)
     print(table.to_string(index=False))
-    return {"seconds": round(time.perf_counter() - started, 1)}
+    return {"rows": len(y)}
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "video", {"seeds": (0,), "months": 3})
-        if open_folder(run):
-            finish(run, make(run))
+    run_make(__file__, Config, TRACK, make, {"seeds": (0,), "months": 3})

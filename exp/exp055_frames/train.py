@@ -5,7 +5,6 @@ Writes <prefix>_image (n, d) and the family video_frames: frame_0.., all 0 where
 frames_readable. MVP's published script had XCLIP frames at this place and left them out of its final model.
 """
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +16,18 @@ from smp.disk.store import read_embeddings, read_note, write_table
 from smp.encoders import Loading, encode_posts
 from smp.encoders.frames import frame_encoder, video_paths
 from smp.encoders.timm_image import timm_encoder
-from smp.errors import one_line_errors
+from smp.experiment import Run, Settings
 from smp.features.text import pca
-from smp.runner import finish, open_folder, parse_run
-from smp.tracks.load import fingerprint, load_posts
+from smp.runner import run_make
+from smp.tracks.load import fingerprint, load_data
+
+TRACK = "video"
+GROUP = "representations"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     model: str = "vit_base_patch16_clip_224.openai"
     weights: str = "hub"
     frames: int = 8
@@ -41,10 +44,10 @@ SMALL = {
 }
 
 
-def make(config: Config) -> dict:
-    started, posts, folder = time.perf_counter(), load_posts("video"), paths.features("video")
+def make(run: Run) -> dict:
+    config, posts, folder = run.config, load_data(TRACK).items, paths.features(TRACK)
     encoder = frame_encoder(timm_encoder(config.model, config.weights), config.frames)
-    videos = video_paths(posts, paths.data("video"))
+    videos = video_paths(posts, paths.data(TRACK))
     there = sum(1 for path in videos if path and Path(path).is_file())
     data = f"{fingerprint('video')}-{there}"  # videos may be laid beside the metadata later
     encode_posts(encoder, videos, posts.index, folder, config.prefix, data, config.loading)
@@ -59,14 +62,8 @@ def make(config: Config) -> dict:
     note = {"key": f"{made_of}-{config.dims}"}
     write_table(folder / "video_frames.parquet", table.assign(frames_readable=readable.astype(np.float32)), note)
     print(f"{len(posts)} videos: {there} files, {readable.sum()} readable, {there - readable.sum()} unreadable")
-    return {
-        "posts": len(posts), "files": there, "readable": int(readable.sum()), "source": encoder.source,
-        "seconds": round(time.perf_counter() - started, 1),
-    }  # fmt: skip
+    return {"posts": len(posts), "files": there, "readable": int(readable.sum()), "source": encoder.source}
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "video", SMALL)
-        if open_folder(run):
-            finish(run, make(run.config))
+    run_make(__file__, Config, TRACK, make, SMALL)

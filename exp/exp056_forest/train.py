@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+from smp.experiment import Experiment, Weight
 from smp.learners import Forest
-from smp.runner import Experiment, run_cv
+from smp.runner import run_cv
+
+TRACK = "video"
+GROUP = "submission"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
@@ -11,9 +16,9 @@ class Config(Experiment):
     features: tuple[str, ...] = ("video_stats", "minilm_content")
     label_features: tuple[str, ...] = ("user_labels",)
     learner: Forest = Forest()
-    weight: str = "inverse_label"
+    weight: Weight = "inverse_label"
     seeds: tuple[int, ...] = (0,)
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, track="video", small={"learner": Forest(trees=200)})
+    run_cv(__file__, Config, TRACK, small={"learner": Forest(trees=200)})

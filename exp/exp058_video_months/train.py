@@ -5,7 +5,6 @@ least MAPE, every experiment and the fusion, on the last two months and over all
 paired difference to exp051_lgbm.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,39 +13,50 @@ import pandas as pd
 
 from smp import tracks
 from smp.disk.store import replacing
-from smp.errors import one_line_errors
+from smp.experiment import Run, Settings, predictions_read
 from smp.folds import months
 from smp.learners.medians import weighted_median
 from smp.metrics import mean_and_errors
-from smp.oof import load_months
+from smp.oof import load_forward
 from smp.present import markdown, save, subplots
-from smp.runner import Run, finish, open_folder, parse_run
+from smp.runner import run_make
 from smp.study import say
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
+TRACK = "video"
+GROUP = "studies"
+PARENTS = (
+    "exp050_mvp",
+    "exp051_lgbm",
+    "exp052_catboost",
+    "exp053_mlp",
+    "exp056_forest",
+    "exp057_gaussian",
+    "exp059_fusion",
+)
 BASE = "exp051_lgbm"
-VIDEO = tracks.get("video")
+ROOM = tracks.get(TRACK)
 
 
 @dataclass(frozen=True)
-class Config:
-    parents: tuple[str, ...] = (
-        *("exp050_mvp", "exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian"),
-        "exp059_fusion",
-    )
+class Config(Settings):
+    parents: tuple[str, ...] = PARENTS
+
+    def inputs(self, track: str) -> dict[str, str]:
+        return predictions_read(track, self.parents)
 
 
 def make(run: Run) -> dict:
-    started, posts = time.perf_counter(), load_posts("video")
-    pred, label = load_months("video", run.config.parents), posts["label"].to_numpy()
+    data = load_data(TRACK)
+    month, pred = load_forward(TRACK, run.config.parents)
     constant = {
-        name: weighted_median(label[earlier], VIDEO.task.weight(label[earlier])[None])[0]
-        for name, earlier, _ in months(posts, VIDEO.months)
+        name: weighted_median(data.labels[earlier], ROOM.task.weight(data.labels[earlier])[None])[0]
+        for name, earlier, _ in months(data, ROOM.split.months)
     }
-    pred.insert(1, "best constant", pred["month"].map(constant))
-    month, y = pred.pop("month").to_numpy(), posts.loc[pred.index, "label"].to_numpy()
+    pred.insert(0, "best constant", month.map(constant))
+    month, y = month.to_numpy(), data.labels[data.ids.get_indexer(pred.index)]
     late, rows = np.isin(month, np.unique(month)[-2:]), []
-    losses = {name: VIDEO.task.item_loss(y, column.to_numpy()) for name, column in pred.items()}
+    losses = {name: ROOM.task.item_loss(y, column.to_numpy()) for name, column in pred.items()}
     for name, loss in losses.items():
         last, every = mean_and_errors(loss[late], month[late]), mean_and_errors(loss, month)
         step = mean_and_errors(loss - losses[BASE], month)
@@ -66,7 +76,7 @@ def make(run: Run) -> dict:
     fusion = "exp059_fusion"
     answers = [_beats(fusion, other, losses, month) for other in ("exp050_mvp", BASE)]
     say(answers)
-    return {"seconds": round(time.perf_counter() - started, 1), "answers": answers}
+    return {"rows": len(y), "answers": answers}
 
 
 def _beats(model: str, other: str, losses: dict[str, np.ndarray], month: np.ndarray) -> dict[str, str]:
@@ -92,7 +102,4 @@ def draw(by_month: pd.DataFrame, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        run = parse_run(__file__, Config, "video")
-        if open_folder(run):
-            finish(run, make(run))
+    run_make(__file__, Config, TRACK, make)

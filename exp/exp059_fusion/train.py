@@ -5,14 +5,18 @@ The plain mean: on later months the weights that Optuna finds, and the bent mean
 
 from dataclasses import dataclass
 
-from smp.stacking import Fusion, run_fusion
+from smp.stacking import Fusion, Method, run_fusion
+
+TRACK = "video"
+GROUP = "submission"
+PARENTS = ("exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian")
 
 
 @dataclass(frozen=True)
 class Config(Fusion):
-    parents: tuple[str, ...] = ("exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian")
-    method: str = "mean"
+    parents: tuple[str, ...] = PARENTS
+    method: Method = "mean"
 
 
 if __name__ == "__main__":
-    run_fusion(__file__, Config, track="video")
+    run_fusion(__file__, Config, TRACK)

@@ -1,4 +1,4 @@
-"""What the data folders hold: `python -m smp.check [image|video|all]`; exit 1 with a line per fatal problem."""
+"""What the data folders hold: `python -m smp.check [TRACK|all]`; exit 1 with a line per fatal problem."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ import numpy as np
 
 from smp import paths, tracks
 from smp.errors import DataError
-from smp.tracks.load import read_posts
+from smp.tracks.load import read_data
 
 
 def report(track: str) -> None:
@@ -18,12 +18,14 @@ def report(track: str) -> None:
         _line("official", f"none in {paths.official(track)}; get them from {tracks.get(track).site}")
     else:
         print(f"{track}: official data in {folder}")
-    posts, quirks = read_posts(track)
+    data, quirks = read_data(track)
+    posts, label = data.items, data.labels[data.labelled]
     train, test = (posts[posts["split"] == split] for split in ("train", "test"))
     _line("posts", f"{len(train):,} train, {len(test):,} test")
     _line("handled", ", ".join(f"{name}: {quirks[name]:,}" for name in sorted(quirks)) or "no quirk met")
-    for name, value in tracks.get(track).media(folder, posts):
-        _line(name, value)
+    if media := tracks.get(track).media:
+        for name, value in media(folder, posts):
+            _line(name, value)
     extra = sorted(path.name for path in paths.extra_features(track).glob("*.parquet"))
     _line("extra", ", ".join(extra) or f"no feature files in {paths.extra_features(track)} (optional)")
     users, others = train["user_id"].unique(), test["user_id"].unique()
@@ -31,7 +33,7 @@ def report(track: str) -> None:
     shared = len(np.intersect1d(users, others))
     _line("users", f"{len(users):,} train, {len(others):,} test, {shared:,} in both")
     _line("", f"{unseen.mean():.1%} of test posts are by users unseen in train")
-    _line("label", f"{train['label'].min():.2f} to {train['label'].max():.2f}, mean {train['label'].mean():.3f}")
+    _line("label", f"{label.min():.2f} to {label.max():.2f}, mean {label.mean():.3f}")
     for name, part in (("train", train), ("test", test)):
         _line(f"time {name}", f"{part['time'].min():%Y-%m-%d %H:%M} to {part['time'].max():%Y-%m-%d %H:%M} UTC")
 

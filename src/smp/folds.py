@@ -1,83 +1,85 @@
-"""The one fold table of a track: which fold a labelled post is predicted in, and whether it belongs to the holdout."""
+"""The one fold table of a track: which fold a labelled item is predicted in, and whether it belongs to the holdout."""
 
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from smp import paths
+from smp import paths, tracks
 from smp.disk.store import read_table, write_table
 from smp.errors import DataError
+from smp.tracks.base import Data, Split
 
 Scheme = Literal["time", "user", "random"]
-N_FOLDS = 5
 
 
-def time_blocks(time: pd.Series, n_blocks: int = N_FOLDS) -> np.ndarray:
-    """(n,) int8: contiguous blocks of near-equal size, 0 the earliest; posts of one moment share a block."""
+def time_blocks(time: pd.Series, n_blocks: int) -> np.ndarray:
+    """(n,) int8: contiguous blocks of near-equal size, 0 the earliest; items of one moment share a block.
+
+    Blocks nest: those of a multiple of n_blocks lie inside these.
+    """
     first_of_moment = time.rank(method="min").to_numpy().astype(np.int64) - 1
     return (first_of_moment * n_blocks // max(len(time), 1)).astype(np.int8)
 
 
-def make_folds(posts: pd.DataFrame, scheme: Scheme = "time", seed: int = 0) -> pd.DataFrame:
-    """Folds of the labelled rows of `posts`.
+def make_folds(data: Data, split: Split, scheme: Scheme = "time", seed: int = 0) -> pd.DataFrame:
+    """Folds of the labelled items.
 
-    Returns a frame indexed by post_id with `fold` (0..N_FOLDS-1) and `holdout` (the last block in time, whatever the
-    scheme). `time`: contiguous blocks, as the test lies after the train. `user`: no user in two folds. `random`: the
-    optimistic one. Raises DataError when the posts do not fill every fold.
+    Returns a frame indexed by post_id with `fold` (0..split.blocks-1) and `holdout` (the last block in time, whatever
+    the scheme). `time`: contiguous blocks, as the test lies after the train. `user`: no user in two folds. `random`:
+    the optimistic one. Raises DataError when the items do not fill every fold.
     """
     from sklearn.model_selection import GroupKFold, KFold
 
-    train = posts[posts["label"].notna()]
-    block = time_blocks(train["time"])
+    train, k = data.items[data.labelled], split.blocks
+    block = time_blocks(train["time"], k)
     try:
         fold = block
         if scheme != "time":
             users = train["user_id"].cat.codes if scheme == "user" else None
-            splitter = (KFold if users is None else GroupKFold)(N_FOLDS, shuffle=True, random_state=seed)
+            splitter = (KFold if users is None else GroupKFold)(k, shuffle=True, random_state=seed)
             fold = np.empty(len(train), np.int8)
-            for k, (_, rows) in enumerate(splitter.split(train, groups=users)):
-                fold[rows] = k
-        filled = len(np.unique(fold)) == len(np.unique(block)) == N_FOLDS
-    except ValueError:  # scikit-learn: fewer posts or users than folds
+            for number, (_, rows) in enumerate(splitter.split(train, groups=users)):
+                fold[rows] = number
+        filled = len(np.unique(fold)) == len(np.unique(block)) == k
+    except ValueError:  # scikit-learn: fewer items or users than folds
         filled = False
     if not filled:
         raise DataError(
             f"train split: {len(train)} posts by {train['user_id'].nunique()} users at {train['time'].nunique()} "
-            f"moments do not fill {N_FOLDS} folds of scheme '{scheme}'; use a larger train split or another scheme"
+            f"moments do not fill {k} folds of scheme '{scheme}'; use a larger train split or another scheme"
         )
-    return pd.DataFrame({"fold": fold, "holdout": block == N_FOLDS - 1}, index=train.index)
+    return pd.DataFrame({"fold": fold, "holdout": block == k - 1}, index=train.index)
 
 
-def load_folds(track: str, posts: pd.DataFrame, scheme: Scheme = "time") -> pd.DataFrame:
+def load_folds(track: str, data: Data, scheme: Scheme = "time") -> pd.DataFrame:
     """The track's stored fold table, made on the first call. Raises DataError when it was made for other posts."""
     path = paths.fold_table(track, scheme)
     if not path.exists():
-        write_table(path, make_folds(posts, scheme))
+        write_table(path, make_folds(data, tracks.get(track).split, scheme))
     folds = read_table(path)
-    if not folds.index.equals(posts.index[posts["label"].notna()]):
+    if not folds.index.equals(data.ids[data.labelled]):
         raise DataError(f"{path}: made for other posts; delete it, and the experiments that used it, and run again")
     return folds
 
 
-def months(posts: pd.DataFrame, count: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def months(data: Data, count: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Expanding cuts: the last `count` calendar months (UTC) with labels, oldest first, each as (name, earlier, own).
 
-    earlier, own: positions of the labelled posts before the month and in it. The first labelled month is never used,
+    earlier, own: positions of the labelled items before the month and in it. The first labelled month is never used,
     as nothing comes before it.
     """
-    day = posts["time"].to_numpy("datetime64[s]")
-    month, shown = day.astype("datetime64[M]"), posts["label"].notna().to_numpy()
+    day = data.items["time"].to_numpy("datetime64[s]")
+    month, shown = day.astype("datetime64[M]"), data.labelled
     last = np.unique(month[shown])[1:][-count:] if count else []
     return [(str(m), np.flatnonzero(shown & (month < m)), np.flatnonzero(shown & (month == m))) for m in last]
 
 
-def label_blocks(posts: pd.DataFrame, train: np.ndarray | None = None) -> np.ndarray:
-    """(n,) int8: the time block of every labelled post and N_FOLDS for the rest, for features made from labels.
+def label_blocks(data: Data, rows: np.ndarray, n_blocks: int) -> np.ndarray:
+    """(n,) int8: the time block of the items at positions `rows`, and n_blocks for all others, which count as later.
 
-    train: positions of the labelled posts to divide into blocks, where not all: then every other post counts as later.
+    For features made from labels: a row sees those of blocks before its own.
     """
-    block = np.full(len(posts), N_FOLDS, np.int8)
-    train = np.flatnonzero(posts["label"].notna()) if train is None else train
-    block[train] = time_blocks(posts["time"].iloc[train])
+    block = np.full(len(data), n_blocks, np.int8)
+    block[rows] = time_blocks(data.items["time"].iloc[rows], n_blocks)
     return block

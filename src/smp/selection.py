@@ -23,14 +23,14 @@ class Selection:
         """Where the losses are. Raises DataError naming the command that makes them."""
         return finished(track, self.losses) / "losses.parquet"
 
-    def rows(self, track: str, posts: pd.DataFrame, train: np.ndarray) -> np.ndarray:
-        """Those of the positions `train` in the posts table that are kept, in their order."""
+    def rows(self, track: str, items: pd.DataFrame, train: np.ndarray) -> np.ndarray:
+        """Those of the positions `train` of the items that are kept, in their order."""
         if not 0 < self.share <= 1:
             raise DataError(f"a share of {self.share} of the training posts: must be over 0 and at most 1")
         if self.share == 1:
             return train
-        loss = read_table(self.file(track))["loss"].reindex(posts.index[train]).to_numpy()
-        classes = posts["subcategory"].cat.codes.to_numpy()[train] if self.per_class else None
+        loss = read_table(self.file(track))["loss"].reindex(items.index[train]).to_numpy()
+        classes = items["subcategory"].cat.codes.to_numpy()[train] if self.per_class else None
         return train[least(loss, self.share, classes)]
 
 

@@ -1,60 +1,73 @@
-"""The second level: combines the out-of-fold predictions of finished experiments, honestly nested in the same folds."""
+"""The second level: combines finished experiments' predictions with weights learnt where later posts were predicted."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from smp import tracks
 from smp.disk.store import replacing
+from smp.errors import DataError
+from smp.experiment import Run, Settings, predictions_read
 from smp.learners.medians import local_median
 from smp.metrics import Task
-from smp.oof import Part, load_months, load_oof, parts_of
-from smp.runner import Run, run_experiment, score
+from smp.oof import Part, forward_parts, holdout_of, load_forward, load_oof
+from smp.runner import Model, run_experiment
+from smp.scores import score
+from smp.tracks.base import Data
 
-METHODS = ("mean", "rank_mean", "blend", "linear", "median")
+Method = Literal["mean", "rank_mean", "blend", "linear", "median"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
-class Fusion:
+class Fusion(Settings):
     """What a second-level experiment states."""
 
-    parents: tuple[str, ...]  # finished experiments whose out-of-fold predictions are combined
-    method: Literal["mean", "rank_mean", "blend", "linear", "median"] = "blend"  # what the submission is made with
+    parents: tuple[str, ...]  # finished experiments whose predictions are combined
+    method: Method = "blend"  # what the submission is made with
     trials: int = 200  # of the blend's search
     seeds: tuple[int, ...] = (0,)
 
+    def inputs(self, track: str) -> dict[str, str]:
+        return predictions_read(track, self.parents)
+
 
 def combine(
-    method: str, train: np.ndarray, y: np.ndarray, query: np.ndarray, task: Task, trials: int, seed: int
+    method: Method, train: np.ndarray, y: np.ndarray, query: np.ndarray, task: Task, trials: int, seed: int
 ) -> np.ndarray:
     """Combine level-1 predictions: learn on train (n, m) with labels y (n,), predict query (q, m) -> (q,).
 
+    Of k labels they are (n, m, k), (n, k), (q, m, k) -> (q, k): each apart, but for the weights of a blend.
+
     mean: plain. rank_mean: mean of ranks within the query, given back the values of the plain mean, so that outliers of
-    one model do not move the order. blend: weights on the simplex found by Optuna for the track's own metrics. linear:
+    one model do not move the order. blend: weights on the simplex found by Optuna for the track's own loss. linear:
     non-negative least squares with an intercept, which may stretch the predictions too. median: the mean, bent to the
-    local median that the track's error asks for (smp.learners.medians).
+    local median that the track's error asks for (smp.learners.medians). Raises DataError on any other method.
     """
     if method == "mean":
         return query.mean(axis=1)
+    if method == "blend":
+        return np.einsum("qm...,m->q...", query, blend_weights(train, y, task, trials, seed))
+    if method not in METHODS:
+        raise DataError(f"method '{method}': must be one of {', '.join(METHODS)}")
+    if y.ndim == 2:
+        apart = [combine(method, train[..., j], y[:, j], query[..., j], task, trials, seed) for j in range(y.shape[1])]
+        return np.stack(apart, axis=1)
     if method == "rank_mean":
         ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
         return np.sort(query.mean(axis=1))[rankdata(ranks, method="ordinal") - 1]
     if method == "median":
         return local_median(train.mean(axis=1), y, task.weight(y), query.mean(axis=1))
-    if method == "linear":
-        from sklearn.linear_model import LinearRegression
+    from sklearn.linear_model import LinearRegression
 
-        weight = task.weight(y) ** 2  # a relative error where the track's is one
-        return LinearRegression(positive=True).fit(train, y, sample_weight=weight).predict(query)
-    return query @ blend_weights(train, y, task, trials, seed)
+    weight = task.weight(y) ** 2  # a relative error where the track's is one
+    return LinearRegression(positive=True).fit(train, y, sample_weight=weight).predict(query)
 
 
 def blend_weights(train: np.ndarray, y: np.ndarray, task: Task, trials: int, seed: int) -> np.ndarray:
-    """(m,) weights >= 0 of sum 1 that minimise the loss on the columns of train (n, m); starts at equal weights."""
+    """(m,) weights >= 0 of sum 1 that minimise the loss on the columns of train (n, m[, k]); starts at equal ones."""
     import optuna
 
     m = train.shape[1]
@@ -66,7 +79,7 @@ def blend_weights(train: np.ndarray, y: np.ndarray, task: Task, trials: int, see
     def objective(trial: optuna.Trial) -> float:
         for j in range(m):
             trial.suggest_float(f"w{j}", 0, 1)
-        return task.loss(y, train @ weights_of(trial.params))
+        return task.loss(y, np.einsum("nm...,m->n...", train, weights_of(trial.params)))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
@@ -75,47 +88,74 @@ def blend_weights(train: np.ndarray, y: np.ndarray, task: Task, trials: int, see
     return weights_of(study.best_params)
 
 
+class Stack(Model):
+    """Level-1 predictions, combined.
+
+    What combines a part is learnt from forward predictions alone, and of these from the rows that the part itself may
+    learn from: so the holdout's from the forward parts before it, a forward part's from those before (at first there
+    are none: the plain mean), the test's from all. The folds take the holdout's: an out-of-fold prediction has seen
+    later labels, and weights learnt on such predictions favour the models that make the most of them.
+    """
+
+    config: Fusion
+
+    def __init__(self, run: Run, data: Data, folds: pd.DataFrame):
+        super().__init__(run, data, folds)
+        shape = len(self.config.parents), *data.labels.shape[1:]
+        level1 = pd.concat(load_oof(run.track, self.config.parents, folds, data)).reindex(data.ids)
+        self.level1 = level1.to_numpy().reshape(len(data), *shape)
+        keys, forward = load_forward(run.track, self.config.parents)
+        self.forward = forward.to_numpy().reshape(len(forward), *shape)
+        self.forward_key, self.forward_row = keys.to_numpy(), data.ids.get_indexer(keys.index)
+        self.holdout = holdout_of(self.parts)
+        self.compare()
+
+    def known(self, part: Part) -> np.ndarray:
+        """(f,) bool: the rows of the forward predictions that the part's combination may be learnt from."""
+        return np.isin(self.forward_row, self.holdout.train if part.kind == "fold" else part.train)
+
+    def inputs(self, part: Part) -> np.ndarray:
+        """(q, m[, k]) what the parents predicted for the part's query."""
+        keys = [key for key, p in forward_parts([part, self.holdout], self.track.split).items() if p is part]
+        if not keys:
+            return self.level1[part.query]
+        own = np.flatnonzero(self.forward_key == keys[0])
+        return self.forward[own[pd.Index(self.forward_row[own]).get_indexer(part.query)]]
+
+    def predict(self, part: Part) -> np.ndarray:
+        return self.combined(part, self.config.method)
+
+    def combined(self, part: Part, method: Method) -> np.ndarray:
+        """(q, seeds[, k]), clipped to the labels that the part learns from."""
+        known, y, query = self.known(part), self.data.labels, self.inputs(part)
+        train, true = self.forward[known], y[self.forward_row[known]]
+        method = method if len(train) else "mean"
+        made = [combine(method, train, true, query, self.task, self.config.trials, s) for s in self.config.seeds]
+        return np.stack(made, axis=1).clip(y[part.train].min(axis=0), y[part.train].max(axis=0))
+
+    def compare(self) -> None:
+        """Write methods.csv: every method and every parent on the same rows."""
+        parts, table = [p for p in self.parts if p.kind != "full"], {}
+        ways = {method: [(p, self.combined(p, method)) for p in parts] for method in METHODS}
+        for j, parent in enumerate(self.config.parents):
+            ways[parent] = [(p, self.inputs(p)[:, j, None]) for p in parts]
+        for name, made in ways.items():
+            frames = [(p, pd.DataFrame(pred.reshape(len(pred), -1), self.data.ids[p.query])) for p, pred in made]
+            scores = score(self.run.track, self.data, frames)
+            shown = {k: scores[k] for k in ("cv", "forward", "holdout") if k in scores}
+            names = ("rows", *(m.name for m in self.task.metrics))
+            table[name] = {f"{k}_{m}": v.get(m, np.nan) for k, v in shown.items() for m in names}
+            if "forward" in scores:
+                every = scores["forward"]["every"]
+                table[name] |= {f"parts_{k}": every[k] for k in ("rows", "mean", "se_posts", "se_groups")}
+        with replacing(self.run.folder / "methods.csv") as aside:
+            pd.DataFrame(table).T.round(4).to_csv(aside, index_label="method")
+
+
 def run_fusion(script: str, config_class: type, track: str, small: dict | None = None) -> None:
     """Entry point of a second-level experiment: combine the parents' predictions and predict the test.
 
-    What combines fold k is learnt from the out-of-fold predictions of the other folds, so its cv is not optimistic in
-    the weights; the holdout's is learnt from earlier blocks, a month's from the months before it. All are clipped to
-    the labels learnt from. Reads the parents' oof.parquet, months.parquet and test.parquet; writes the experiment's
-    folder, with `methods.csv`: every method and parent on the same rows.
+    Reads the parents' oof.parquet, forward.parquet and test.parquet; writes the experiment's folder, with
+    `methods.csv`: every method and parent on the same rows.
     """
-
-    def fit_predict_of(run: Run, posts: pd.DataFrame, folds: pd.DataFrame) -> Callable[[Part], np.ndarray]:
-        config, y, task = run.config, posts["label"].to_numpy(), tracks.get(track).task
-        level1 = pd.concat(load_oof(track, config.parents, folds, posts)).reindex(posts.index).to_numpy()
-        later = load_months(track, config.parents) if tracks.get(track).months else pd.DataFrame(columns=["month"])
-        month = later["month"].reindex(posts.index).fillna("").to_numpy()
-        of_month = later.drop(columns="month").reindex(posts.index).to_numpy()
-
-        def fit_predict(part: Part, method: str = config.method) -> np.ndarray:
-            train, known, query = part.train, level1[part.train], level1[part.query]
-            if part.month:  # from what the months before it would have been predicted as, and at first from nothing
-                train = np.flatnonzero((month != "") & (month < part.name.removeprefix("month")))
-                known, query = of_month[train], of_month[part.query]
-                method = method if len(train) else "mean"
-            columns = [combine(method, known, y[train], query, task, config.trials, s) for s in config.seeds]
-            return np.column_stack(columns).clip(y[part.train].min(), y[part.train].max())
-
-        parts = [p for p in parts_of(posts, folds, tracks.get(track).months) if p.name != "full"]
-        tables = {m: {p.name: _frame(posts, p, fit_predict(p, m)) for p in parts} for m in METHODS}
-        tables |= {
-            parent: {p.name: _frame(posts, p, (of_month if p.month else level1)[p.query, j, None]) for p in parts}
-            for j, parent in enumerate(config.parents)
-        }
-        rows = {name: score(track, posts["label"], folds, table) for name, table in tables.items()}
-        flat = {n: {f"{k}_{m}": v for k in ("cv", "holdout") for m, v in r[k].items()} for n, r in rows.items()}
-        for name in flat if tracks.get(track).months else ():
-            flat[name] |= {f"months_{k}": rows[name]["months"][k] for k in ("rows", "mean", "se_posts", "se_groups")}
-        with replacing(run.folder / "methods.csv") as aside:
-            pd.DataFrame(flat).T.round(4).to_csv(aside, index_label="method")
-        return fit_predict
-
-    run_experiment(script, config_class, track, fit_predict_of, small)
-
-
-def _frame(posts: pd.DataFrame, part: Part, pred: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame(pred, index=posts.index[part.query])
+    run_experiment(script, config_class, track, Stack, small)

@@ -22,9 +22,8 @@ from smp.disk.pictures import has_pictures
 from smp.errors import DataError, one_line_errors
 from smp.paths import ROOT
 from smp.report import page
-from smp.runner import data_name, write_scores
-from smp.submission import FINAL
-from smp.tracks.load import ensure_data
+from smp.scores import write_scores
+from smp.tracks.load import data_name, ensure_data
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Stage:
     name: str
     track: str
     parents: tuple[str, ...] = ()
-    writes: str = "oof.parquet, test.parquet, metrics.json"
+    writes: str = "oof.parquet, forward.parquet, test.parquet, metrics.json"
     group: Literal["submission", "studies", "representations"] = "submission"  # studies answer a question
     profiles: tuple[str, ...] = ("full", "small")  # where it is run
     arguments: tuple[str, ...] = ()  # other than the script's defaults
@@ -49,10 +48,10 @@ class Stage:
         runpy.run_path(str(ROOT / "exp" / self.name / "train.py"), run_name="__main__")
 
 
+FINAL = {name: tracks.get(name).final for name in tracks.names()}  # what a track's submission is made from
 LIBRARIES = ("torch", "open_clip", "lightgbm", "catboost", "sklearn.linear_model")
 CLIPS = "features/image/*, metrics.json"
 LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
-VIDEO = "oof.parquet, months.parquet, test.parquet, metrics.json"
 VIDEO_LEVEL1 = ("exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian")
 STAGES = (
     Stage(
@@ -103,12 +102,17 @@ STAGES = (
         "exp040_hyperfusion",
         "image",
         ("exp002_clip", "exp006_clip_title_tags"),
-        "oof.parquet, test.parquet, steps.csv, metrics.json",
+        "oof.parquet, forward.parquet, test.parquet, steps.csv, metrics.json",
         "studies",
     ),
-    *(Stage(name, "video", writes=VIDEO) for name in VIDEO_LEVEL1),
-    Stage("exp059_fusion", "video", VIDEO_LEVEL1, VIDEO),
-    Stage("exp050_mvp", "video", writes=f"steps.csv, {VIDEO}", group="studies"),
+    *(Stage(name, "video") for name in VIDEO_LEVEL1),
+    Stage("exp059_fusion", "video", VIDEO_LEVEL1),
+    Stage(
+        "exp050_mvp",
+        "video",
+        writes="steps.csv, oof.parquet, forward.parquet, test.parquet, metrics.json",
+        group="studies",
+    ),
     Stage("exp054_video_ideas", "video", writes="ideas.csv, metrics.json", group="studies"),
     Stage(
         "exp058_video_months",

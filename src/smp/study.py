@@ -17,7 +17,8 @@ from smp import tracks
 from smp.disk.locks import locked
 from smp.disk.store import read_note, read_table, write_table
 from smp.errors import DataError
-from smp.oof import Part, parts_of
+from smp.oof import Part, fold_parts, parts_of
+from smp.tracks.base import Data
 
 Cell = tuple[pd.DataFrame, dict[str, float]]  # out-of-fold predictions (fold, a column a seed), and what they cost
 
@@ -54,7 +55,11 @@ def _read(path: Path) -> Cell:
 
 
 def cross_predict(
-    posts: pd.DataFrame, folds: pd.DataFrame, seeds: Sequence[int], fit_predict: Callable[[Part, int], np.ndarray]
+    track: str,
+    data: Data,
+    folds: pd.DataFrame,
+    seeds: Sequence[int],
+    fit_predict: Callable[[Part, int], np.ndarray],
 ) -> Cell:
     """Out-of-fold predictions of every labelled post, a column a seed.
 
@@ -62,27 +67,26 @@ def cross_predict(
     does not grow when other work shares the machine), and `fit_mb`, the mean growth of the process's peak memory while
     it ran (Linux; elsewhere NaN).
     """
-    parts, tables, seconds, megabytes = parts_of(posts, folds), [], [], []
-    if any(part.name == "holdout" for part in parts):
+    tables, seconds, megabytes = [], [], []
+    parts = fold_parts(parts_of(data, folds, tracks.get(track).split))
+    if parts[-1].kind != "holdout":
         raise DataError("a study's holdout is the last fold in time: run it without --scheme")
     for part in parts:
-        if not part.name.startswith("fold"):
-            continue
         columns = {}
         for seed in seeds:
             before, started = _reset_peak(), time.process_time()
             columns[f"seed{seed}"] = fit_predict(part, seed)
             seconds.append(time.process_time() - started)
             megabytes.append(_peak() - before)
-        tables.append(pd.DataFrame(columns, index=posts.index[part.query]))
+        tables.append(pd.DataFrame(columns, index=data.ids[part.query]))
     table = pd.concat(tables).reindex(folds.index)
     table.insert(0, "fold", folds["fold"])
     return table, {"fit_seconds": float(np.mean(seconds)), "fit_mb": float(np.mean(megabytes))}
 
 
-def seed_scores(track: str, posts: pd.DataFrame, folds: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def seed_scores(track: str, data: Data, folds: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """A row a seed: cv_<metric> over all rows, holdout_<metric> over the last block in time."""
-    y, held = posts["label"].loc[folds.index].to_numpy(), folds["holdout"].to_numpy()
+    y, held = data.labels[data.ids.get_indexer(folds.index)], folds["holdout"].to_numpy()
     rows, task = {}, tracks.get(track).task
     for seed in table.columns.drop("fold"):
         pred = table[seed].to_numpy()

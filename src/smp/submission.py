@@ -7,6 +7,7 @@ python -m smp.submission check submissions/image_exp010_lgbm.csv --track image
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,50 +15,51 @@ import orjson
 import pandas as pd
 import tyro
 
-from smp import paths
+from smp import paths, tracks
 from smp.disk.store import read_table, replacing
 from smp.errors import DataError, one_line_errors
 from smp.features import is_external
 from smp.oof import finished
-from smp.tracks.load import load_posts
-
-VERSION = "VERSION 1.2"  # of the image track's JSON form
-DECIMALS = 4
-FINAL: dict[str, str] = {"image": "exp020_fusion", "video": "exp059_fusion"}  # what the submission is made from
-ID_COLUMN = {"image": "post_id", "video": "pid"}
+from smp.tracks.base import Data, Submission
+from smp.tracks.load import load_data
 
 
-def write(experiment: tyro.conf.Positional[str], track: str, score_column: str = "popularity_score") -> list[Path]:
-    """Write the submission files of a finished experiment: CSV, and for the image track JSON too; returns their paths.
+def write(experiment: tyro.conf.Positional[str], track: str, score_column: str = "") -> list[Path]:
+    """Write the submission files of a finished experiment: CSV, and JSON where the track has such a form; returns their
+    paths.
 
-    Predictions are clipped to the range of the training labels and rounded to 4 decimals. Raises DataError where the
-    experiment is unfinished or lacks a test post.
+    Predictions are clipped to the range of the training labels and rounded. Raises DataError where the experiment is
+    unfinished or lacks a test post, or the track has no submission.
 
     Args:
         experiment: folder name under output/, with its @variant.
-        track: image or video.
-        score_column: header of the score; some years' video samples spell it `polularity_score`.
+        track: whose challenge it is for.
+        score_column: header of the score where it is not the track's own; some years' video samples spell it
+            `polularity_score`.
     """
+    form, data = _form(track, score_column), load_data(track)
     folder = finished(track, experiment)
-    posts = load_posts(track)
-    test_ids = posts.index[posts["split"] == "test"]
+    test_ids = data.ids[~data.labelled]
     pred = read_table(folder / "test.parquet")["pred"].reindex(test_ids)
     if pred.isna().any():
         raise DataError(f"{folder}/test.parquet: lacks {pred.isna().sum()} test posts; make it again with --force")
-    scores = pred.clip(*_label_range(posts)).round(DECIMALS)
-    ids = ("post" + test_ids if track == "image" else test_ids).tolist()
+    scores = pred.clip(*_label_range(data)).round(form.decimals)
+    ids = (form.prefix + test_ids).tolist()
 
     name = ("DEMO_" if paths.is_demo(track) else "") + f"{track}_{experiment}"
     written = [paths.submissions(track) / f"{name}.csv"]
     with replacing(written[0]) as aside:
-        pd.DataFrame({ID_COLUMN[track]: ids, score_column: scores.to_numpy()}).to_csv(aside, index=False)
-    if track == "image":
+        pd.DataFrame({form.id_column: ids, form.score_column: scores.to_numpy()}).to_csv(aside, index=False)
+    if form.json_version:
         written.append(paths.submissions(track) / f"{name}.json")
         result = [{"post_id": i, "popularity_score": s} for i, s in zip(ids, scores.tolist())]
+        content = {
+            "version": form.json_version,
+            "result": result,
+            "external_data": external_data(track, experiment),
+        }
         with replacing(written[1]) as aside:
-            aside.write_bytes(
-                orjson.dumps({"version": VERSION, "result": result, "external_data": external_data(track, experiment)})
-            )
+            aside.write_bytes(orjson.dumps(content))
     return written
 
 
@@ -71,15 +73,15 @@ def external_data(track: str, experiment: str) -> dict[str, str]:
     return {"used": "true" if names else "false", "details": ", ".join(sorted(names))}
 
 
-def problems(file: Path, track: str, posts: pd.DataFrame, score_column: str = "popularity_score") -> list[str]:
+def problems(file: Path, track: str, data: Data, score_column: str = "") -> list[str]:
     """Everything that would have the file refused, a line each naming the row; empty for a good one."""
+    form = _form(track, score_column)
     try:
-        ids, scores = _read(file, track, score_column)
+        ids, scores = _read(file, form)
     except (ValueError, OSError, csv.Error) as error:
         return [f"{file}: {error}"]
     found = []
-    prefix = "post" if track == "image" else ""
-    wanted = pd.Index(prefix + posts.index[posts["split"] == "test"])
+    wanted = form.prefix + data.ids[~data.labelled]
     given = pd.Index(ids, dtype=object)
 
     def report(mask: np.ndarray, what: str) -> None:
@@ -92,44 +94,52 @@ def problems(file: Path, track: str, posts: pd.DataFrame, score_column: str = "p
     missing = wanted.difference(given, sort=False)
     if len(missing):
         found.append(f"{file}: {len(missing)} test posts are missing, the first is {missing[0]!r}")
-    low, high = _label_range(posts)
+    low, high = _label_range(data)
     report(~np.isfinite(scores), "the score is not a finite number")
     with np.errstate(invalid="ignore"):
         report((scores < low) | (scores > high), f"the score is outside the labels' range {low}..{high}")
     return found
 
 
-def check(file: tyro.conf.Positional[Path], track: str, score_column: str = "popularity_score") -> None:
+def check(file: tyro.conf.Positional[Path], track: str, score_column: str = "") -> None:
     """Check a submission file; prints a summary and its distribution beside the training labels', or exits 1.
 
     Args:
-        file: .csv, or .json for the image track.
-        track: image or video.
-        score_column: header that the CSV must have.
+        file: .csv, or .json where the track has such a form.
+        track: whose challenge it is for.
+        score_column: header that the CSV must have, where it is not the track's own.
     """
-    posts = load_posts(track)
-    found = problems(file, track, posts, score_column)
+    data = load_data(track)
+    found = problems(file, track, data, score_column)
     if found:
         sys.exit("\n".join(found))
-    _, scores = _read(file, track, score_column)
+    _, scores = _read(file, _form(track, score_column))
     shares = [0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1]
-    columns = {"submission": pd.Series(scores), "training labels": posts["label"].dropna()}
+    columns = {"submission": pd.Series(scores), "training labels": pd.Series(data.labels[data.labelled])}
     table = pd.DataFrame({k: [*v.quantile(shares), v.mean(), v.std()] for k, v in columns.items()}).round(2)
     table.index = ["min", "1%", "10%", "25%", "50%", "75%", "90%", "99%", "max", "mean", "sd"]
     print(f"{file}: valid, {len(scores)} test posts, all finite and inside the labels' range")
     print(table.T.to_string())
 
 
-def _label_range(posts: pd.DataFrame) -> tuple[float, float]:
-    return float(posts["label"].min()), float(posts["label"].max())
+def _form(track: str, score_column: str) -> Submission:
+    """The track's form, with another header where one is named. Raises DataError where it has none."""
+    form = tracks.get(track).submission
+    if form is None:
+        raise DataError(f"the track {track} has no submission")
+    return replace(form, score_column=score_column or form.score_column)
 
 
-def _read(file: Path, track: str, score_column: str) -> tuple[list[str], np.ndarray]:
+def _label_range(data: Data) -> tuple[float, float]:
+    return float(np.nanmin(data.labels)), float(np.nanmax(data.labels))
+
+
+def _read(file: Path, form: Submission) -> tuple[list[str], np.ndarray]:
     """Ids and scores (NaN where not a number) of a submission file. Raises ValueError saying what is malformed."""
     if file.suffix == ".csv":
         with file.open(encoding="utf-8", newline="") as lines:
             rows = list(csv.reader(lines))
-        header = [ID_COLUMN[track], score_column]
+        header = [form.id_column, form.score_column]
         if not rows or rows[0] != header:
             raise ValueError(f"the header must be {','.join(header)}, found {','.join(rows[0]) if rows else 'nothing'}")
         uneven = next((i for i, row in enumerate(rows[1:], 1) if len(row) != 2), None)
@@ -138,12 +148,12 @@ def _read(file: Path, track: str, score_column: str) -> tuple[list[str], np.ndar
         return [r[0] for r in rows[1:]], pd.to_numeric(pd.Series([r[1] for r in rows[1:]]), errors="coerce").to_numpy(
             float
         )
-    if file.suffix == ".json" and track == "image":
+    if file.suffix == ".json" and form.json_version:
         content = orjson.loads(file.read_bytes())
         if not isinstance(content, dict) or set(content) != {"version", "result", "external_data"}:
             raise ValueError("must be an object with exactly version, result and external_data")
-        if content["version"] != VERSION:
-            raise ValueError(f"version must be {VERSION!r}, found {content['version']!r}")
+        if content["version"] != form.json_version:
+            raise ValueError(f"version must be {form.json_version!r}, found {content['version']!r}")
         declared = content["external_data"]
         known = isinstance(declared, dict) and declared.get("used") in ("true", "false")
         if not known or not isinstance(declared.get("details"), str):
@@ -159,7 +169,7 @@ def _read(file: Path, track: str, score_column: str) -> tuple[list[str], np.ndar
         scores = [r["popularity_score"] for r in result]
         numbers = [s if isinstance(s, (int, float)) and not isinstance(s, bool) else np.nan for s in scores]
         return [r["post_id"] for r in result], np.array(numbers, float)
-    raise ValueError("must be a .csv file" + (" or a .json file" if track == "image" else ""))
+    raise ValueError("must be a .csv file" + (" or a .json file" if form.json_version else ""))
 
 
 if __name__ == "__main__":

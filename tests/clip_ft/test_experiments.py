@@ -16,7 +16,7 @@ from smp.disk.pictures import load_rgb
 from smp.disk.store import read_embeddings, read_table
 from smp.paths import ROOT
 from smp.tracks import demo
-from smp.tracks.load import load_posts, train_mask
+from smp.tracks.load import load_data
 
 
 @pytest.fixture
@@ -26,7 +26,6 @@ def run(tmp_path, monkeypatch):
     for name in ("input", "output", "submissions"):
         monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SMP_PROFILE", "small")
-    load_posts.cache_clear()
 
     def experiment(name: str, *arguments: str) -> dict:
         script = str(ROOT / "exp" / name / "train.py")
@@ -35,7 +34,6 @@ def run(tmp_path, monkeypatch):
         return json.loads((paths.output("image") / name / "metrics.json").read_text())
 
     yield experiment
-    load_posts.cache_clear()
 
 
 def test_from_pictures_to_clip_ft_features(run):
@@ -43,11 +41,11 @@ def test_from_pictures_to_clip_ft_features(run):
     assert pretraining["loss"][-1] < pretraining["loss"][0]
     run("exp002_clip", "--loading.workers", "0")
     metrics = run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")
-    posts, folder = load_posts("image"), paths.output("image") / "exp001_clip_ft"
-    made = features.load("image", ["clip_image", "clip_text", "clip_ft", "clip_ft_pca", "clip_ft_stats"], posts)
+    data, folder = load_data("image"), paths.output("image") / "exp001_clip_ft"
+    made = features.load("image", ["clip_image", "clip_text", "clip_ft", "clip_ft_pca", "clip_ft_stats"], data)
     assert made.shape == (300, 128 + 128 + 7 * 128 + 7 * 3 + 11)
     losses = read_table(folder / "losses.parquet")
-    assert losses.index.equals(posts.index[train_mask(posts)])
+    assert losses.index.equals(data.ids[data.labelled])
     assert metrics["accuracy"]["after"]["rows"] == np.isfinite(losses["cross"]).sum() > 100
     assert metrics["loss"][-1] < metrics["loss"][0]
     assert (folder / "all_prototypes.png").exists()
@@ -125,7 +123,7 @@ def test_a_missing_parent_is_named(run, capfd):
 
 
 def test_the_baselines_run_with_what_packages_carry(run):
-    pictures = [paths.data("image") / path for path in load_posts("image")["image_path"]]
+    pictures = [paths.data("image") / path for path in load_data("image").items["image_path"]]
     broken = sum(load_rgb(str(path)) is None for path in pictures)
     blip = run("exp003_blip", "--loading.workers", "0")
     assert "RANDOM" in blip["blip_image"]["source"] and blip["blip_image"]["unreadable"] == broken > 0
@@ -134,6 +132,6 @@ def test_the_baselines_run_with_what_packages_carry(run):
     made = run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")
     assert "minilm" in made["bert_text"]["source"] and 0.3 < made["resnet_image"]["pca_variance"] <= 1
     names = ["blip_image", "blip_text", "vit_image", "bert_text", "resnet_image"]
-    posts = load_posts("image")
-    assert features.load("image", names, posts).shape == (300, 64 + 64 + 64 + 384 + 1280)
-    assert features.load("image", [f"{name}_pca" for name in names], posts).shape == (300, 5 * 64)
+    data = load_data("image")
+    assert features.load("image", names, data).shape == (300, 64 + 64 + 64 + 384 + 1280)
+    assert features.load("image", [f"{name}_pca" for name in names], data).shape == (300, 5 * 64)

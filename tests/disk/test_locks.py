@@ -83,7 +83,7 @@ def test_a_forked_child_does_not_inherit_a_lock(tmp_path):
 
 def test_two_processes_share_the_fits_of_a_folder_and_do_none_twice(tmp_path):
     ids = pd.Index([f"p{i}" for i in range(40)])
-    parts = [Part(f"fold{k}", np.arange(0), np.arange(k * 5, k * 5 + 5)) for k in range(8)]
+    parts = [Part("fold", str(k), np.arange(0), np.arange(k * 5, k * 5 + 5)) for k in range(8)]
 
     def work():
         def fit_predict(part):
@@ -93,7 +93,7 @@ def test_two_processes_share_the_fits_of_a_folder_and_do_none_twice(tmp_path):
             return part.query[:, None].astype(float)
 
         made = cross_fit(tmp_path / "exp", ids, parts, fit_predict)
-        assert pd.concat(made.values())["seed0"].tolist() == list(range(40))
+        assert pd.concat([table for _, table in made])["seed0"].tolist() == list(range(40))
 
     workers = [get_context("fork").Process(target=work) for _ in range(2)]
     for worker in workers:

@@ -406,7 +406,8 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
 
 
 def read(folder: Path, track: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    return {"image": image, "video": video}[track].read(folder / f"smpd_{track}")
+    data, quirks = {"image": image, "video": video}[track].read(folder / f"smpd_{track}")
+    return data.items.assign(label=data.labels), quirks
 
 
 @pytest.fixture(scope="module")
@@ -570,10 +571,10 @@ LEAVING = {"a link out of the folder": outside, "a folder that is a link out": o
 def in_place(folder: Path, make: Callable[[Path], object]) -> tuple[pd.DataFrame, Path]:
     """The posts, of which the first has what `make` makes for its picture."""
     root = folder / "smpd_image"
-    path = root / image.read(root)[0]["image_path"].iloc[0]
+    path = root / image.read(root)[0].items["image_path"].iloc[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     make(path)
-    return image.read(root)[0], root
+    return image.read(root)[0].items, root
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smp import features
+from smp import features, tracks
 from smp.folds import label_blocks
 from smp.learners import CatBoost, LightGBM
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
 cases = runpy.run_path(str(Path(__file__).with_name("test_corruptions.py")))  # its changes of official files
 every, both, put, rows = (cases[name] for name in ("every", "both", "put", "rows"))
@@ -53,7 +53,8 @@ def good(tmp_path_factory):
 
 WORDS = {"text_words", "text_characters", "text_descriptions", "title_tags", "tags_post", "tags_user", "retrieval"}
 # The sentence encoder takes any text, user_behaviour has the account's columns, what reads embeddings its own tests.
-LEFT_OUT = {"minilm", "account", *features.READS}
+FAMILIES = tracks.get("image").families
+LEFT_OUT = {"minilm", "account", *(name for name, family in FAMILIES.items() if family.reads)}
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
@@ -62,15 +63,15 @@ def test_every_family_and_learner_survives(good, tmp_path, monkeypatch, name):
     DEGENERATE[name](folder)
     monkeypatch.setenv("SMP_INPUT", str(folder))
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "output"))
-    load_posts.cache_clear()
-    posts = load_posts("image")
-    load_posts.cache_clear()
+    data = load_data("image")
     left_out = LEFT_OUT | (set() if "word" in name or "text" in name else WORDS)
     plain, labelled = (
-        [f for f in names if f not in left_out] for names in (features.FAMILIES["image"], features.LABEL_FAMILIES)
+        [n for n, family in FAMILIES.items() if family.labels == labels and n not in left_out]
+        for labels in (False, True)
     )
-    X, y = features.load("image", plain, posts), posts["label"].to_numpy()
-    labelled = features.from_labels("image", labelled, posts, y, label_blocks(posts), 0)
+    X, y = features.load("image", plain, data), data.labels
+    block = label_blocks(data, np.flatnonzero(data.labelled), 5)
+    labelled = features.from_labels("image", labelled, data, y, block, 0)
     matrix = X.join(labelled)
     assert not np.isinf(matrix.dense()).any()
     train = np.isfinite(y)

@@ -6,7 +6,6 @@ import pytest
 
 from smp.features import retrieval, target_encoding, user_labels
 from smp.features.blocks import block_residual, group_sums
-from smp.folds import label_blocks
 
 VECTORS = np.random.default_rng(5).normal(size=(400, 6)).astype(np.float16)
 
@@ -21,11 +20,11 @@ FAMILIES = [*CAUSAL, target_encoding.build]
 
 
 @pytest.fixture
-def fold(random_posts):
+def fold(random_posts, blocks_of):
     """Posts, labels with a tenth hidden besides the test's, and blocks."""
     rng = np.random.default_rng(1)
     y = np.where((random_posts["split"] == "test") | (rng.random(len(random_posts)) < 0.1), np.nan, 0.0)
-    return random_posts, y + rng.normal(6, 2, len(y)), label_blocks(random_posts)
+    return random_posts, y + rng.normal(6, 2, len(y)), blocks_of(random_posts)
 
 
 @pytest.mark.parametrize("two_sided", [False, True])

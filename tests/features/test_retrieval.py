@@ -6,14 +6,13 @@ import pytest
 
 from smp.features import retrieval
 from smp.features.retrieval import STRENGTH, TEMPERATURE, build, nearest_earlier, user_space
-from smp.folds import label_blocks
 
 
 @pytest.fixture
-def fold(random_posts):
+def fold(random_posts, blocks_of):
     rng = np.random.default_rng(6)
     y = np.where((random_posts["split"] == "test") | (rng.random(120) < 0.2), np.nan, rng.normal(6, 2, 120))
-    block = label_blocks(random_posts)
+    block = blocks_of(random_posts)
     residual = y - np.array([np.nanmean(y[block == b]) if b < 5 else 0.0 for b in block])
     vectors = rng.normal(size=(120, 5)).astype(np.float16)
     vectors[::17] = 0

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from smp.features.target_encoding import CONCEPT_STRENGTH, TAG_STRENGTH, build
-from smp.folds import label_blocks
 
 
 @pytest.fixture
-def fold(random_posts):
+def fold(random_posts, blocks_of):
     rng = np.random.default_rng(4)
     y = np.where((random_posts["split"] == "test") | (rng.random(120) < 0.2), np.nan, rng.normal(6, 2, 120))
-    block = label_blocks(random_posts)
+    block = blocks_of(random_posts)
     residual = y - np.array([np.nanmean(y[block == b]) if b < 5 else 0.0 for b in block])
     return random_posts, y, block, residual
 

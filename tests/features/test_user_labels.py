@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from smp.features.user_labels import RECENT, STRENGTH, build
-from smp.folds import label_blocks
 
 START = 1_425_139_200
 
@@ -16,9 +15,9 @@ def labelled(make_posts, users: list[str], splits: list[str], hours: list[int]):
     return posts.sort_values("time", kind="stable")
 
 
-def test_every_statistic_equals_a_plain_loop_over_the_users_earlier_posts(random_posts):
+def test_every_statistic_equals_a_plain_loop_over_the_users_earlier_posts(random_posts, blocks_of):
     rng = np.random.default_rng(0)
-    posts, block = random_posts, label_blocks(random_posts)
+    posts, block = random_posts, blocks_of(random_posts)
     y = np.where((posts["split"] == "test") | (rng.random(len(posts)) < 0.2), np.nan, rng.normal(6, 2, len(posts)))
     made = build(posts, y, block, 0)
     mean = {b: np.nanmean(y[block == b]) for b in range(5)}

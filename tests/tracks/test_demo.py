@@ -36,7 +36,8 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def posts(out):
-    return official_image.read(out / "smpd_image")
+    data, quirks = official_image.read(out / "smpd_image")
+    return data.items.assign(label=data.labels), quirks
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,7 @@ def test_video_files_have_the_official_layout_and_quirks(out):
 def test_the_loaders_read_both_tracks(out, posts):
     table, _ = posts
     clips, quirks = official_video.read(out / "smpd_video")
+    clips = clips.items.assign(label=clips.labels)
     for one, share in ((table, image.TRAIN_SHARE), (clips, video.TRAIN_SHARE)):
         train = (one["split"] == "train").to_numpy()
         assert train.sum() == round(share * len(one))
@@ -308,7 +310,7 @@ def test_what_the_ceiling_knows_is_published(out, posts):
 
 
 def test_what_the_video_ceiling_knows_is_published(out):
-    clips, _ = official_video.read(out / "smpd_video")
+    clips = official_video.read(out / "smpd_video")[0].items
     sample = video.sample(600, 0, world.build())
     terms = sample.terms.set_index(sample.posts["pid"].to_numpy()).loc[clips.index]
     words = clips["post_content"].str.split(",").map(set)

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from multiprocessing import get_context
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,15 +13,16 @@ from smp.errors import DataError
 from smp.tracks import demo
 from smp.tracks import load as data
 from smp.tracks.image import track as room
-from smp.tracks.load import fingerprint, load_posts, read_posts
+from smp.tracks.load import fingerprint, read_data
 
 
 @pytest.mark.parametrize("track", tracks.names())
 def test_the_cache_gives_what_the_files_gave(demo_run, track):
-    fresh, quirks = read_posts(track)
-    cached, quirks_again = read_posts(track)
+    fresh, quirks = read_data(track)
+    cached, quirks_again = read_data(track)
     assert quirks == quirks_again and quirks
-    pd.testing.assert_frame_equal(cached[fresh.columns], fresh, check_categorical=False)
+    pd.testing.assert_frame_equal(cached.items[fresh.items.columns], fresh.items, check_categorical=False)
+    np.testing.assert_array_equal(cached.labels, fresh.labels)
 
 
 def test_a_changed_source_is_read_again(demo_run, demo_folder, tmp_path, monkeypatch):
@@ -28,21 +30,20 @@ def test_a_changed_source_is_read_again(demo_run, demo_folder, tmp_path, monkeyp
 
     shutil.copytree(demo_folder / "smpd_image", tmp_path / "in" / "smpd_image")
     monkeypatch.setenv("SMP_INPUT", str(tmp_path / "in"))
-    posts, _ = read_posts("image")
+    posts, _ = read_data("image")
     before = fingerprint("image")
     label = paths.official("image") / "train_allmetadata_json" / "train_label.txt"
     lines = label.read_text().splitlines()
     label.write_text("\n".join(["9.99", *lines[1:]]) + "\n")
-    assert read_posts("image")[0]["label"].iloc[0] == 9.99
-    load_posts.cache_clear()
+    assert read_data("image")[0].labels[0] == 9.99
     assert fingerprint("image") != before
 
     calls = []
     monkeypatch.setattr(room, "TRACK", replace(room.TRACK, read=lambda folder: calls.append(folder) or (posts, {})))
-    read_posts("image")
+    read_data("image")
     assert not calls, "unchanged files come from the cache"
     (paths.official("image") / "SMP_train_images").mkdir()
-    read_posts("image")
+    read_data("image")
     assert calls, "pictures unpacked later change the paths"
 
 
@@ -57,7 +58,7 @@ def test_of_two_processes_one_reads_the_files(demo_run, tmp_path, monkeypatch):
         return plain(folder)
 
     monkeypatch.setattr(room, "TRACK", replace(room.TRACK, read=slow))
-    workers = [get_context("fork").Process(target=read_posts, args=("image",)) for _ in range(2)]
+    workers = [get_context("fork").Process(target=read_data, args=("image",)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -72,7 +73,7 @@ def test_demo_data_stand_in_where_there_are_no_official_files(tmp_path, monkeypa
     small = demo.generate
     monkeypatch.setattr(demo, "generate", lambda folder, posts: small(folder, posts, images=False))
     assert paths.is_demo("image")
-    posts, _ = read_posts("image")
+    posts, _ = read_data("image")
     assert len(posts) == 300 and paths.output("image") == tmp_path / "out" / "demo"
     assert "GENERATING DEMO data" in capsys.readouterr().err
     assert data.ceiling("image")["holdout"]["src"] > 0.5
@@ -83,7 +84,7 @@ def test_demo_data_stand_in_where_there_are_no_official_files(tmp_path, monkeypa
     (tmp_path / "smpd_image" / "something.zip").write_text("")
     assert not paths.is_demo("image") and data.ceiling("image") is None
     with pytest.raises(DataError, match="smpd_image"):
-        read_posts("image")
+        read_data("image")
 
 
 def test_an_input_folder_that_is_not_there_is_an_error(monkeypatch):

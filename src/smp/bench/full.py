@@ -13,16 +13,17 @@ from smp import features, paths, submission
 from smp.bench.tabular import FULL, measured
 from smp.disk.store import new_array, replacing, write_embeddings
 from smp.errors import DataError
+from smp.experiment import Experiment
 from smp.learners import CatBoost, Learner, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.paths import ROOT
 from smp.present import markdown
 from smp.report.readme import FOLDER as FIGURES
 from smp.report.readme import replace_block
-from smp.runner import Experiment, run_cv
+from smp.runner import run_cv
 from smp.stacking import Fusion, run_fusion
 from smp.tracks import demo
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 
 WIDTH, COMPONENTS = 7 * 512, 7 * 32  # of CLIP_FT (eq. 11) with ViT-B/32, and of its principal components
 ROUNDS = 20  # of every booster: what is measured is the way there, not the score
@@ -155,11 +156,11 @@ def stages(n: int, width: int, components: int) -> list[tuple[str, Callable, ...
     """(name, function, its arguments) of every stage, in order; they meet through files."""
     return [
         ("generate official files", demo.generate, paths.official("image").parent, n, False),
-        ("load official files", load_posts, "image"),
+        ("load official files", load_data, "image"),
         *((f"features {name}", make, name) for name in PLAIN),
         (f"store {width:,} + {components} float16 columns", embed, width, components),
-        (f"LightGBM, {ROUNDS} rounds, 6 fits", experiment, run_cv, "exp910_lgbm", Trees),
-        (f"CatBoost, {ROUNDS} rounds, 6 fits", experiment, run_cv, "exp911_catboost", Ordered),
+        (f"LightGBM, {ROUNDS} rounds, 9 fits", experiment, run_cv, "exp910_lgbm", Trees),
+        (f"CatBoost, {ROUNDS} rounds, 9 fits", experiment, run_cv, "exp911_catboost", Ordered),
         ("fusion", experiment, run_fusion, "exp920_fusion", Both),
         ("submission, written and checked", submit),
         (f"LightGBM, 10 rounds, one fit on {width:,} columns", fit_wide),
@@ -167,12 +168,12 @@ def stages(n: int, width: int, components: int) -> list[tuple[str, Callable, ...
 
 
 def make(name: str) -> None:
-    features.make("image", name, load_posts("image"))
+    features.make("image", name, load_data("image"))
 
 
 def embed(width: int, components: int) -> None:
     """Random `clip_ft` (n, width), written a slice at a time, and `clip_ft_pca` (n, components)."""
-    ids, folder, rng = load_posts("image").index, paths.features("image"), np.random.default_rng(0)
+    ids, folder, rng = load_data("image").ids, paths.features("image"), np.random.default_rng(0)
     for name, columns in (("clip_ft", width), ("clip_ft_pca", components)):
         array = new_array(paths.output("image") / "random.npy", (len(ids), columns))
         for start in range(0, len(ids), 10_000):
@@ -194,8 +195,8 @@ def submit() -> None:
 
 def fit_wide() -> None:
     """From the memory map: what counts is that no wide copy is made."""
-    posts = load_posts("image")
-    X: FeatureMatrix = features.load("image", ["clip_ft"], posts)
-    train = np.flatnonzero(posts["label"].notna())
-    fitted = LightGBM(rounds=10).fit(X.take(train), posts["label"].to_numpy()[train])
+    data = load_data("image")
+    X: FeatureMatrix = features.load("image", ["clip_ft"], data)
+    train = np.flatnonzero(data.labelled)
+    fitted = LightGBM(rounds=10).fit(X.take(train), data.labels[train])
     fitted.predict(X.take(slice(0, 1000)))

@@ -1,6 +1,5 @@
 """Measurements: `python -m smp.bench tabular`, `representations` (encoders, CLIP_FT) and `smpd30k` (real rows)."""
 
-import importlib
 import multiprocessing
 import resource
 import tempfile
@@ -13,17 +12,19 @@ import pandas as pd
 import pyarrow as pa
 import tyro
 
-from smp import features, paths
+from smp import features, paths, tracks
 from smp.disk.store import replacing
 from smp.features import target_encoding, time_place
-from smp.folds import N_FOLDS, label_blocks, make_folds
+from smp.folds import label_blocks, make_folds, time_blocks
 from smp.learners import CatBoost, LightGBM
 from smp.matrix import FeatureMatrix
 from smp.metrics import mae, src
 from smp.oof import Part, cross_fit, parts_of
 from smp.tracks import demo
+from smp.tracks.base import Data
 from smp.tracks.image import read as image
 
+FAMILIES, SPLIT = tracks.get("image").families, tracks.get("image").split
 FULL = 486_000  # posts of SMPD-Image
 WIDE = 3_600  # columns of the paper's features (eq. 11) with ViT-L/14
 
@@ -46,14 +47,14 @@ def tabular(posts: int = FULL, wide: int = WIDE) -> None:
             rows.append({"what": "generate official files", "posts": n, **measured(demo.generate, where, n, False)})
             rows.append({"what": "load official files", "posts": n, **measured(image.read, where / "smpd_image")})
             tables[n] = image.read(where / "smpd_image")[0]
-        for name in features.FAMILIES["image"]:
-            # minilm's rate is that of the sentence encoder, which its bar says; READS have no embeddings here
-            if name != "minilm" and name not in features.READS:
+        for name, family in FAMILIES.items():
+            # minilm's rate is that of the sentence encoder, which its bar says; others' embeddings are not here
+            if not (family.shards or family.reads or family.labels):
                 for n, table in tables.items():
                     cost = measured(features.build, "image", name, table)
                     rows.append({"what": f"features {name}", "posts": n, **cost})
                     print(rows[-1], flush=True)
-        for name in features.LABEL_FAMILIES:
+        for name in (n for n, family in FAMILIES.items() if family.labels):
             for n, table in tables.items():
                 cost = measured(label_family, name, table)
                 rows.append({"what": f"label features {name}", "posts": n, **cost})
@@ -72,12 +73,12 @@ def tabular(posts: int = FULL, wide: int = WIDE) -> None:
     print(table.to_string(index=False))
 
 
-def label_family(name: str, posts: pd.DataFrame) -> None:
+def label_family(name: str, data: Data) -> None:
     """A family made from labels, as the full fit would make it; the text space is drawn at random."""
-    module = importlib.import_module(f"smp.features.{name}")
-    more = {"vectors": np.random.default_rng(0).normal(size=(len(posts), 64))} if name == "retrieval" else {}
-    build = getattr(module, features.LABEL_FAMILIES[name].split(":")[1])
-    build(posts, posts["label"].to_numpy(), label_blocks(posts), 0, **more)
+    family = FAMILIES[name]
+    more = {"vectors": np.random.default_rng(0).normal(size=(len(data), 64))} if family.vectors else {}
+    block = label_blocks(data, np.flatnonzero(data.labelled), SPLIT.blocks)
+    family.build(data.items, data.labels, block, 0, **more)
 
 
 def measured(function: Callable, *arguments: object) -> dict[str, float]:
@@ -104,12 +105,12 @@ def measured(function: Callable, *arguments: object) -> dict[str, float]:
     return queue.get()
 
 
-def runner_overhead(posts: pd.DataFrame, folder: Path) -> list[dict]:
+def runner_overhead(data: Data, folder: Path) -> list[dict]:
     """The K-fold loop with its files against bare LightGBM training and prediction of the same matrices."""
     rng = np.random.default_rng(0)
-    y = posts["label"].to_numpy()
+    y, posts = data.labels, data.items
     X = FeatureMatrix.from_table(pd.DataFrame(rng.normal(size=(len(posts), 60)).astype(np.float32)).add_prefix("x"))
-    learner, parts = LightGBM(rounds=100), parts_of(posts, make_folds(posts))
+    learner, parts = LightGBM(rounds=100), parts_of(data, make_folds(data, SPLIT), SPLIT)
 
     def bare() -> None:
         import lightgbm
@@ -126,8 +127,8 @@ def runner_overhead(posts: pd.DataFrame, folder: Path) -> list[dict]:
         cross_fit(folder / "exp", posts.index, parts, fit_predict)
 
     return [
-        {"what": "six LightGBM fits, bare", "posts": len(posts), **measured(bare)},
-        {"what": "six LightGBM fits, K-fold loop", "posts": len(posts), **measured(looped)},
+        {"what": "nine LightGBM fits, bare", "posts": len(data), **measured(bare)},
+        {"what": "nine LightGBM fits, K-fold loop", "posts": len(data), **measured(looped)},
     ]
 
 
@@ -182,7 +183,7 @@ def representations(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         demo.generate(folder / "input", max(posts, 2000), False)
-        table = image.read(folder / "input" / "smpd_image")[0].iloc[:posts]
+        table = image.read(folder / "input" / "smpd_image")[0].items.iloc[:posts]
         pictures = cost.draw_pictures(folder / "pictures", posts)
         size = sum(Path(p).stat().st_size for p in pictures) / posts
         for model in models:
@@ -227,7 +228,7 @@ def project(
         "encode": FULL * (flops["picture"] + flops["text"]) / 1e15,
         "describe": FULL * flops["describe"] / 1e15,
     }
-    steps = 4 * (FULL + (N_FOLDS - 1) * train) / 128  # four epochs of the model for all posts, and of one a fold
+    steps = 4 * (FULL + (SPLIT.blocks - 1) * train) / 128  # four epochs of the model for all posts, and of one a fold
     step = flops["prompts"] + 128 / gpus * flops["heads"]
     hours = {k: v * 1e3 / tflops / gpus / 3600 for k, v in pflops.items()}
     hours |= {"decode": FULL * decode / 8 / gpus / 3600, "train": steps * step / 1e12 / tflops / 3600}
@@ -257,15 +258,14 @@ def smpd30k(folder: tyro.conf.Positional[Path], seeds: int = 3) -> None:
     names = {"subcategory": "subcategory_id", "category": "category", "concept": "concept"}
     posts = pd.DataFrame({k: pd.Categorical(raw[v]) for k, v in names.items()}).assign(
         time=pd.to_datetime(raw["postdate"], unit="s", utc=True).dt.as_unit("s"),
-        label=raw["label"],
         n_tags=raw["n_tags"],
     )
     posts["tags"] = pd.Series(
         [[]] * len(posts), dtype=pd.ArrowDtype(pa.list_(pa.string()))
     )  # their words are not there
     posts.index = pd.Index(raw["row"].astype(str), name="post_id")
-    y, block = posts["label"].to_numpy(), label_blocks(posts)
-    train, late = block < N_FOLDS - 1, block == N_FOLDS - 1
+    y, block = raw["label"].to_numpy(np.float64), time_blocks(posts["time"], SPLIT.blocks)
+    train, late = block < SPLIT.blocks - 1, block == SPLIT.blocks - 1
     classes = FeatureMatrix.from_table(posts[[*names, "n_tags"]])
     clock = classes.join(FeatureMatrix.from_table(time_place.build(posts)))
     visible = np.where(train, y, np.nan)

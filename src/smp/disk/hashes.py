@@ -1,14 +1,49 @@
-"""Hashes of files: what was made from them is made again when they change."""
+"""Hashes of files and of code: what was made from them is made again when they change."""
 
+import ast
 import hashlib
+import os
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 
 def source_hash(*files: str | Path) -> str:
-    """Short hash of files, code or weights: what they made is made again when they change."""
+    """Short hash of the contents of files, such as weights or predictions."""
     digest = hashlib.blake2b(digest_size=8)
     for path in files:
         with Path(path).open("rb") as file:
             while block := file.read(2**24):  # weights may be larger than the memory
                 digest.update(block)
     return digest.hexdigest()
+
+
+def stat_key(files: Iterable[Path]) -> str:
+    """Short hash of names, sizes and times: of inputs too large to be read for it."""
+    stats = [(str(p), p.stat().st_size if p.is_file() else 0, p.stat().st_mtime_ns) for p in files]
+    return hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
+
+
+@cache
+def code_hash(module: str) -> str:
+    """Short hash of a module's source and of every module of this project that it imports, at any depth."""
+    return source_hash(*sorted(_imported(module, set())))
+
+
+def _imported(module: str, seen: set[str]) -> set[str]:
+    """Source files of a module `smp...` and of what it imports; a package stands for its __init__ alone."""
+    file = find_spec(module).origin
+    if file in seen:
+        return seen
+    seen.add(file)
+    for node in ast.walk(ast.parse(Path(file).read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "smp":
+            for alias in node.names:
+                _imported(f"{node.module}.{alias.name}" if _is_module(node.module, alias.name) else node.module, seen)
+    return seen
+
+
+def _is_module(package: str, name: str) -> bool:
+    folders = find_spec(package).submodule_search_locations or ()
+    return any(os.path.exists(os.path.join(f, found)) for f in folders for found in (f"{name}.py", name))

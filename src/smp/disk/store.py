@@ -1,6 +1,7 @@
 """Tables and embeddings on disk: written aside and renamed, keyed by post id, never pickled."""
 
 import glob
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -59,6 +60,12 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write aside, then rename."""
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def _is_running(process: int) -> bool:

@@ -25,7 +25,7 @@ from smp.encoders.inputs import Description, descriptions, picture_paths
 from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
 from smp.nn import Precision
 from smp.nn.parallel import autocast, device, once, ranks
-from smp.tracks.load import fingerprint, load_posts
+from smp.tracks.load import fingerprint, load_data
 
 BLANK = Image.new("RGB", (32, 32))  # stands in for an unreadable picture; its row is zeroed afterwards
 
@@ -80,24 +80,24 @@ def encode_posts(
 
 
 def encode_track(
-    encoders: Sequence[tuple[str, Encoder]], description: Description, loading: Loading, components: int
+    track: str, encoders: Sequence[tuple[str, Encoder]], description: Description, loading: Loading, components: int
 ) -> dict:
-    """Encode every image post's picture or description by each of the (prefix, encoder) pairs, as `encode_posts` does.
+    """Encode every post's picture or description by each of the (prefix, encoder) pairs, as `encode_posts` does.
 
     Stores the first principal components beside each, as `<prefix>_image_pca` or `<prefix>_text_pca`. Returns what
     metrics.json says of it: the number of posts, each encoder's source, seconds, the variance its components keep, and
     the number of posts without a readable picture.
     """
-    posts, folder, data = load_posts("image"), paths.features("image"), fingerprint("image")
+    posts, folder, data = load_data(track).items, paths.features(track), fingerprint(track)
     done = {"posts": len(posts)}
     for prefix, encoder in encoders:
         started = time.perf_counter()
         if encoder.reads == "image":
-            items, key = picture_paths(posts, paths.data("image")), data
+            items, key = picture_paths(posts, paths.data(track)), data
         else:
             items, key = descriptions(posts, description), data + description
         name = f"{prefix}_{encoder.reads}"
-        once(acquire, lock := paths.lock("image", f"features-{name}"))  # exp004 and exp005 share their texts
+        once(acquire, lock := paths.lock(track, f"features-{name}"))  # exp004 and exp005 share their texts
         encode_posts(encoder, items, posts.index, folder, prefix, key, loading)
         seconds = round(time.perf_counter() - started, 1)
         made_of = read_note(folder / f"{name}.ids.parquet")["key"]

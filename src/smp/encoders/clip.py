@@ -31,14 +31,23 @@ class Clip(NamedTuple):
     source: str
 
 
+def local_weights(model: str) -> Path | None:
+    """The weights file of a `local-dir:` model, where it is there."""
+    folder = _local_folder(model)
+    return folder / WEIGHTS if folder and (folder / WEIGHTS).exists() else None
+
+
+def _local_folder(model: str) -> Path | None:
+    return paths.output("image") / model.removeprefix("local-dir:") if model.startswith("local-dir:") else None
+
+
 def load_clip(model: str, pretrained: str = "") -> Clip:
     """Load an open_clip model.
 
     model: a built-in name with `pretrained` a tag or a local file, or `local-dir:FOLDER`, the folder (below output/, if
     relative) of an open_clip_config.json and its weights. Raises DataError when the weights are not to be had.
     """
-    if model.startswith("local-dir:"):
-        folder = paths.output("image") / model.removeprefix("local-dir:")
+    if folder := _local_folder(model):
         source, file = model, folder / WEIGHTS
         model = f"local-dir:{folder}"
         for name in (CARD, WEIGHTS):

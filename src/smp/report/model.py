@@ -9,7 +9,6 @@ import pandas as pd
 
 from smp import features, paths
 from smp.disk.store import read_note, read_table, write_table
-from smp.folds import label_blocks
 from smp.learners import LightGBM
 from smp.oof import Part
 from smp.report.results import Results
@@ -41,7 +40,7 @@ def representative(results: Results) -> str:
     for name in scores.sort_values(f"holdout_{results.main_metric}", ascending=results.main_metric != "src")[
         "experiment"
     ]:
-        if "num_leaves" in (_config(results, name).get("learner") or {}):
+        if (_config(results, name).get("learner") or {}).get("class") == "LightGBM":
             return name
     return ""
 
@@ -62,11 +61,11 @@ def explain(results: Results) -> Explanation | None:
 
 
 def _explain(results: Results, config: dict) -> dict[str, pd.DataFrame]:
-    posts, folds = results.posts, results.predictions
-    at, y = posts.index.get_indexer(folds.index), posts["label"].to_numpy()
-    part = Part("holdout", at[~folds["holdout"]], at[folds["holdout"]])
-    X = features.load(results.track, config["features"], posts)
-    X = part_matrix(results.track, X, config["label_features"], posts, part, label_blocks(posts), SEED)
+    data, folds = results.data, results.predictions
+    at, y = data.ids.get_indexer(folds.index), data.labels
+    part = Part("holdout", "", at[~folds["holdout"]], at[folds["holdout"]])
+    X = features.load(results.track, config["features"], data)
+    X = part_matrix(results.track, X, config["label_features"], data, part, SEED, config["label_blocks"])
     known = {f.name for f in fields(LightGBM)}
     learner = LightGBM(**{k: v for k, v in config["learner"].items() if k in known})
     weight = 1 / y[part.train] if config["weight"] == "inverse_label" else None
@@ -78,7 +77,7 @@ def _explain(results: Results, config: dict) -> dict[str, pd.DataFrame]:
     importance = pd.DataFrame({"feature": X.names, "gain": gain / gain.sum(), "shap": np.abs(shap).mean(axis=0)})
     importance = importance.sort_values("shap", ascending=False, ignore_index=True)
     shown = [X.names.index(n) for n in importance["feature"][:SHOWN]]
-    index, columns = posts.index[rows], list(importance["feature"][:SHOWN])
+    index, columns = data.ids[rows], list(importance["feature"][:SHOWN])
     return {
         "importance": importance,
         "values": pd.DataFrame(values[:, shown], index=index, columns=columns),

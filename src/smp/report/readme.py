@@ -65,8 +65,8 @@ def score_table(scores: pd.DataFrame) -> str:
         metrics = [m.name for m in tracks.get(track).task.metrics]
         columns = {"experiment": "experiment"}
         columns |= {f"{part}_{m}": f"{part} {m.upper()}" for part in ("cv", "holdout") for m in metrics}
-        if "months_error" in rows and rows["months_error"].notna().any():
-            columns["months_error"] = f"months {metrics[-1].upper()}"
+        if "parts_error" in rows and rows["parts_error"].notna().any():
+            columns["parts_error"] = f"forward {metrics[-1].upper()}"
         if "share_of_ceiling" in rows and rows["share_of_ceiling"].notna().any():
             columns["share_of_ceiling"] = "share of ceiling"
         columns |= {"seconds": "seconds", "peak_memory_gb": "peak GB"}

@@ -11,8 +11,8 @@ import pandas as pd
 from smp import paths, tracks
 from smp.disk.store import read_table
 from smp.errors import DataError
-from smp.submission import FINAL
-from smp.tracks.load import load_posts
+from smp.tracks.base import Data
+from smp.tracks.load import load_data
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,20 @@ class Results:
     @cached_property
     def final(self) -> str:
         """The experiment the submission is made from; before it is finished, the best on the holdout; or empty."""
-        if FINAL[self.track] in self.metrics or self.scores.empty:
-            return FINAL[self.track] if FINAL[self.track] in self.metrics else ""
+        final = tracks.get(self.track).final
+        if final in self.metrics or self.scores.empty:
+            return final if final in self.metrics else ""
         ordered = self.scores.sort_values(f"holdout_{self.main_metric}", ascending=self.main_metric != "src")
         return ordered["experiment"].iloc[0]
 
     @cached_property
+    def data(self) -> Data:
+        return load_data(self.track)
+
+    @cached_property
     def posts(self) -> pd.DataFrame:
-        return load_posts(self.track)
+        """The items with their label, to be shown side by side."""
+        return self.data.items.assign(label=self.data.labels)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -68,9 +74,7 @@ class Results:
         table = rows[["time", "label"]].assign(fold=folds["fold"], holdout=folds["holdout"], pred=oof["pred"])
         if rows["category"].notna().any():
             table["category"] = rows["category"].astype("str")
-        table["error"] = (table["pred"] - table["label"]).abs()
-        if self.track == "video":
-            table["error"] /= table["label"]
+        table["error"] = tracks.get(self.track).task.item_loss(table["label"].to_numpy(), table["pred"].to_numpy())
         user = rows["user_id"].cat.codes.to_numpy()
         in_fold = pd.Series(1, index=[user, table["fold"]]).groupby(level=[0, 1]).sum()
         own = in_fold.reindex(pd.MultiIndex.from_arrays([user, table["fold"]])).to_numpy()

@@ -1,25 +1,21 @@
-"""Official files -> one posts table per track, cached as parquet; demo files are generated where there are none."""
+"""Official files -> a track's data, kept as parquet; demo files are generated where there are none."""
 
 import hashlib
 import json
 import os
 import sys
-from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from smp import paths, tracks
-from smp.disk import pictures
-from smp.disk.hashes import source_hash
+from smp.disk.hashes import code_hash, stat_key
 from smp.disk.locks import locked
 from smp.disk.store import read_note, read_table, write_table, writing
 from smp.errors import DataError
-from smp.tracks import official
+from smp.tracks.base import Data
 
-_NOT_METADATA = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
+_NOT_ENTERED = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
 
 
 def ensure_data(track: str) -> Path:
@@ -44,39 +40,47 @@ def ensure_data(track: str) -> Path:
     return paths.data(track)
 
 
-def read_posts(track: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The posts table of a track (train first, then test) and the count of every quirk handled.
+def load_data(track: str) -> Data:
+    """A track's data (train first, then test). Nothing is shared: the caller may do with the tables what it likes."""
+    return read_data(track)[0]
 
-    Read from a parquet cache where the source files' sizes and times are those it was made from. Raises DataError.
+
+def read_data(track: str) -> tuple[Data, dict[str, int]]:
+    """A track's data and the count of every quirk handled.
+
+    Read from a cache where loader, source files' sizes and times are those it was made from. Raises DataError.
     """
     cache, key = _cache(track), _cache_key(track)  # which may generate the demo data: never inside the lock
     if read_note(cache).get("key") != key:
         with locked(paths.lock(track, "posts")):  # of stages started together one reads the files
             if read_note(cache).get("key") != key:
-                folder = paths.data(track)
-                posts, quirks = tracks.get(track).read(folder)
-                note = {"key": key, "fingerprint": _content_hash(folder), "quirks": json.dumps(quirks)}
-                write_table(cache, posts, note)
-                return posts, quirks
-    posts = read_table(cache)
-    for column in posts.select_dtypes(["datetime", "datetimetz"]):  # parquet knows no whole seconds
-        posts[column] = posts[column].dt.as_unit("s")
-    return posts, json.loads(read_note(cache)["quirks"])
-
-
-@lru_cache(maxsize=2)
-def load_posts(track: str) -> pd.DataFrame:
-    """The posts table of a track, loaded once a process; shared: treat it as read-only."""
-    return read_posts(track)[0]
+                room, folder = tracks.get(track), paths.data(track)
+                data, quirks = room.read(folder)
+                for name in ("events", "edges"):
+                    if (table := getattr(data, name)) is not None:
+                        write_table(_cache(track, name), table, {"key": key})
+                write_table(_cache(track, "labels"), _labels_table(data), {"key": key})
+                note = {"key": key, "fingerprint": _fingerprint(track, folder), "quirks": json.dumps(quirks)}
+                write_table(cache, data.items, note)  # last: where it is whole the others are
+                return data, quirks
+    items, labels = _read(cache), read_table(_cache(track, "labels")).to_numpy()
+    ragged = {n: _read(_cache(track, n)) for n in ("events", "edges") if read_note(_cache(track, n)).get("key") == key}
+    data = Data(items, labels if labels.shape[1] > 1 else labels[:, 0], **ragged)
+    return data, json.loads(read_note(cache)["quirks"])
 
 
 def fingerprint(track: str) -> str:
-    """Hash of the bytes of the track's official metadata files (loads the posts where their cache is stale)."""
+    """Hash of the bytes of the official files that are read and of the code that reads them."""
     note = read_note(_cache(track))
     if note.get("key") != _cache_key(track):
-        load_posts(track)
+        read_data(track)
         note = read_note(_cache(track))
     return note["fingerprint"]
+
+
+def data_name(track: str) -> str:
+    """`official` or `GENERATED DEMO`, as every result says."""
+    return "GENERATED DEMO" if paths.is_demo(track) else "official"
 
 
 def ceiling(track: str) -> dict | None:
@@ -86,38 +90,45 @@ def ceiling(track: str) -> dict | None:
     return json.loads((paths.demo_data() / "ceiling.json").read_text())[track]
 
 
-def train_mask(posts: pd.DataFrame) -> np.ndarray:
-    """(n,) bool: the labelled posts."""
-    return (posts["split"] == "train").to_numpy()
+def _cache(track: str, part: str = "") -> Path:
+    return paths.output(track) / "posts" / f"{track}{'.' if part else ''}{part}.parquet"
 
 
-def _cache(track: str) -> Path:
-    return paths.output(track) / "posts" / f"{track}.parquet"
+def _labels_table(data: Data) -> pd.DataFrame:
+    return pd.DataFrame(data.labels.reshape(len(data), -1), index=data.ids).add_prefix("label")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = read_table(path)
+    for column in table.select_dtypes(["datetime", "datetimetz"]):  # parquet knows no whole seconds
+        table[column] = table[column].dt.as_unit("s")
+    return table
 
 
 def _cache_key(track: str) -> str:
     """Changes with the name, size or time of a source file, the names of folders (pictures may come later) and code."""
     folder = ensure_data(track)
-    files, folders = _metadata(folder)
-    stats = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    loader = source_hash(import_module(f"smp.tracks.{track}.read").__file__, official.__file__, pictures.__file__)
-    return hashlib.blake2b(repr((loader, stats, folders)).encode(), digest_size=16).hexdigest()
+    read = stat_key(tracks.get(track).files(folder)), _folders(folder), _loader(track)
+    return hashlib.blake2b(repr(read).encode(), digest_size=16).hexdigest()
 
 
-def _metadata(folder: Path) -> tuple[list[Path], list[str]]:
-    """Metadata files below the folder, and the folders' names; picture folders, with 70,000 users, are not entered."""
-    files, names = [], []
-    for parent, inner, found in os.walk(folder):
-        names += sorted(inner)
-        inner[:] = sorted(f for f in inner if f not in _NOT_METADATA and f[0] != ".")
-        files += [Path(parent, n) for n in sorted(found) if n.endswith((".json", ".jsonl", ".txt"))]
-    return files, names
+def _loader(track: str) -> str:
+    return code_hash(f"smp.tracks.{track}.read")
 
 
-def _content_hash(folder: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for path in _metadata(folder)[0]:
-        digest.update(str(path.relative_to(folder)).encode())
+def _folders(folder: Path) -> list[str]:
+    """Names of the folders below; picture folders, with 70,000 users, are not entered."""
+    names = []
+    for parent, inner, _ in os.walk(folder):
+        names += [os.path.relpath(os.path.join(parent, name), folder) for name in sorted(inner)]
+        inner[:] = sorted(name for name in inner if name not in _NOT_ENTERED and name[0] != ".")
+    return names
+
+
+def _fingerprint(track: str, folder: Path) -> str:
+    digest = hashlib.blake2b(_loader(track).encode(), digest_size=16)
+    for path in tracks.get(track).files(folder):
+        digest.update(os.path.relpath(path, folder).encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
     return digest.hexdigest()

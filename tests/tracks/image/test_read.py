@@ -85,8 +85,14 @@ def old(request):
     return request.param == "old"
 
 
+def table(folder):
+    data = image.read(folder)[0]
+    return data.items.assign(label=data.labels)
+
+
 def read(folder: Path, change=lambda files: None, old: bool = False):
-    return image.read(official(folder, change, old))
+    data, quirks = image.read(official(folder, change, old))
+    return data.items.assign(label=data.labels), quirks
 
 
 def same(posts: pd.DataFrame, other: pd.DataFrame) -> None:
@@ -140,7 +146,7 @@ def test_train_and_test_may_differ_in_layout(tmp_path):
     for path in (tmp_path / "test_allmetadata_json").iterdir():
         path.unlink()
     (tmp_path / "older" / "test_all_json").rename(tmp_path / "test_all_json")
-    posts, _ = image.read(tmp_path)
+    posts = image.read(tmp_path)[0].items
     assert posts["timezone_offset"].tolist() == [5.5] * 4 + [8.0] * 2
 
 
@@ -263,7 +269,7 @@ def test_one_level_deeper(tmp_path):
     official(tmp_path / "data" / "SMPD-Image")
     (tmp_path / "data" / "__MACOSX" / "train_allmetadata_json").mkdir(parents=True)
     (tmp_path / "data" / "__MACOSX" / "train_allmetadata_json" / "train_category.json").write_text("junk")
-    same(image.read(tmp_path / "data")[0], expected)
+    same(table(tmp_path / "data"), expected)
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["prefix in list", "plain list"])

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp import features, paths
+from smp import features, paths, tracks
 from smp.errors import DataError
-from smp.tracks.load import load_posts
+from smp.tracks.load import load_data
 from smp.tracks.video.features import face_audio, mvp, video_stats
 
 FAMILIES = {
@@ -18,14 +18,21 @@ FAMILIES = {
 
 
 @pytest.fixture
-def posts(demo_run):
-    return load_posts("video")
+def data(demo_run):
+    return load_data("video")
+
+
+@pytest.fixture
+def posts(data):
+    return data.items
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_goes_with_the_post_and_never_sees_a_label(posts, name):
+def test_a_family_goes_with_the_post_and_never_sees_a_label(data, name):
+    posts = data.items
+    assert "label" not in posts
     made = pd.DataFrame(FAMILIES[name](posts)).set_axis(posts.index)
-    shuffled = posts.sample(frac=1, random_state=1).assign(label=1.0)
+    shuffled = posts.sample(frac=1, random_state=1)
     again = pd.DataFrame(FAMILIES[name](shuffled)).set_axis(shuffled.index).loc[posts.index]
     if name == "mvp_text":  # the sums run in another order
         made, again = (x.T.astype(float).corr() for x in (made.iloc[:60], again.iloc[:60]))
@@ -68,19 +75,18 @@ def test_ratios_are_differences_of_logs(posts):
     np.testing.assert_allclose(made["ratio_heart_video"], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_every_family_of_the_track_is_made_and_read_as_one_matrix(posts):
-    plain = [f for f in features.FAMILIES["video"] if "minilm" not in f]
-    X = features.load("video", plain, posts)
-    assert len(X) == len(posts) and len(set(X.names)) == X.shape[1] > 150
-    made = features.from_labels(
-        "video", ["user_labels", "retrieval"], posts, posts["label"].to_numpy(), np.arange(len(posts)) % 6, 0
-    )
+def test_every_family_of_the_track_is_made_and_read_as_one_matrix(data):
+    families = tracks.get("video").families
+    plain = [name for name, family in families.items() if not (family.shards or family.labels)]
+    X = features.load("video", plain, data)
+    assert len(X) == len(data) and len(set(X.names)) == X.shape[1] > 150
+    made = features.from_labels("video", ["user_labels", "retrieval"], data, data.labels, np.arange(len(data)) % 6, 0)
     assert np.isfinite(made.dense()).any()
 
 
-def test_without_the_face_and_audio_file_the_family_has_no_columns(posts):
-    assert not face_audio.available() and not features.is_external("video", "face_audio")
-    X = features.load("video", ["video_users", "face_audio"], posts)
+def test_without_the_face_and_audio_file_the_family_has_no_columns(data):
+    assert not face_audio.files() and not features.is_external("video", "face_audio")
+    X = features.load("video", ["video_users", "face_audio"], data)
     assert X.names == ("user",)
 
 
@@ -98,36 +104,36 @@ def own_file(posts, tmp_path, monkeypatch):
     return path, table
 
 
-def test_the_face_and_audio_file_is_joined_by_post_and_declared(posts, own_file):
+def test_the_face_and_audio_file_is_joined_by_post_and_declared(data, own_file):
     path, table = own_file
     assert features.is_external("video", "face_audio")
-    X = features.load("video", ["face_audio"], posts)
+    X = features.load("video", ["face_audio"], data)
     assert X.names == ("tempo", "emotion") and X.categorical == ("emotion",)
-    expected = table.set_index("pid")["tempo"].reindex(posts.index)
+    expected = table.set_index("pid")["tempo"].reindex(data.ids)
     np.testing.assert_allclose(X.dense()[:, 0], expected.astype(np.float32))
     assert np.isnan(X.dense()[expected.isna().to_numpy()]).all() and expected.isna().sum() == 5
     table.assign(tempo=0.0).to_parquet(path)  # another file makes the family anew
-    assert np.nanmax(features.load("video", ["face_audio"], posts).dense()[:, 0]) == 0
+    assert np.nanmax(features.load("video", ["face_audio"], data).dense()[:, 0]) == 0
 
 
-def test_a_face_and_audio_file_without_pid_or_with_a_post_twice_is_refused(posts, own_file):
+def test_a_face_and_audio_file_without_pid_or_with_a_post_twice_is_refused(data, own_file):
     path, table = own_file
     pd.concat([table, table[:1]]).to_parquet(path)
     with pytest.raises(DataError, match=f"post {table['pid'][0]} is there twice"):
-        features.load("video", ["face_audio"], posts)
+        features.load("video", ["face_audio"], data)
     table.drop(columns="pid").to_parquet(path)
     with pytest.raises(DataError, match="no column pid"):
-        features.load("video", ["face_audio"], posts)
+        features.load("video", ["face_audio"], data)
 
 
-def test_sentence_families_follow_their_own_text(posts, tmp_path, monkeypatch):
+def test_sentence_families_follow_their_own_text(data, tmp_path, monkeypatch):
     from smp.features import text
 
-    seen = {}
+    seen, posts = {}, data.items
     monkeypatch.setattr(text, "embed_texts", lambda strings, shards: seen.setdefault(shards.name, strings.to_pylist()))
     monkeypatch.setattr(text, "pca", lambda embeddings, dims: np.zeros((len(embeddings), dims), np.float16))
     for name, column in {"minilm_content": posts["title"], "minilm_music": posts["music_title"]}.items():
-        assert features.build("video", name, posts).shape == (len(posts), 16)
+        assert features.build("video", name, data).shape == (len(posts), 16)
         assert seen[f"{name}.shards"] == column.tolist()
-    features.build("video", "minilm_suggested", posts)
+    features.build("video", "minilm_suggested", data)
     assert seen["minilm_suggested.shards"] == [" ".join(t) for t in posts["tags"]]

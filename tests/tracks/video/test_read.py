@@ -51,7 +51,8 @@ def official(folder: Path, change=lambda files: None) -> Path:
 
 
 def read(folder: Path, change=lambda files: None):
-    return video.read(official(folder, change))
+    data, quirks = video.read(official(folder, change))
+    return data.items.assign(label=data.labels), quirks
 
 
 def test_table(tmp_path):
@@ -142,7 +143,8 @@ def test_videos(tmp_path):
 def test_one_level_deeper(tmp_path):
     expected = read(tmp_path / "plain")[0]
     official(tmp_path / "data" / "SMP-Video")
-    pd.testing.assert_frame_equal(video.read(tmp_path / "data")[0], expected)
+    again = video.read(tmp_path / "data")[0]
+    pd.testing.assert_frame_equal(again.items.assign(label=again.labels), expected)
 
 
 def put(name, row, key, value):
@@ -194,7 +196,8 @@ def test_fatal(tmp_path, fault):
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real SMPD-Video files in {REAL}")
 def test_real_files():
     """Facts taken from the files with a plain JSON parser."""
-    posts, quirks = video.read(REAL)
+    data, quirks = video.read(REAL)
+    posts = data.items.assign(label=data.labels)
     lines = {name: (REAL / f"SMP-Video_anonymized_{name}.jsonl").read_text("utf-8").splitlines() for name in NAMES}
     rows = {name: [json.loads(line) for line in part] for name, part in lines.items()}
     assert posts.index.tolist() == [row["pid"] for name in NAMES[:2] for row in rows[name]]

@@ -1,4 +1,4 @@
-"""SMPD-Image: the official files of both layouts -> the posts table of the image track."""
+"""SMPD-Image: the official files of both layouts -> the data of the image track."""
 
 import json
 import re
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from smp.disk.pictures import leaves_folder
 from smp.errors import DataError
+from smp.tracks.base import Data
 from smp.tracks.official import BOM, check_unique, count, first, is_bad_utf8, numbers, read_lines
 
 SITE = "https://smp-challenge.com (SMPD-Image download)"
@@ -57,19 +58,25 @@ OLD_NAMES = {  # 2019-2023: {split}_all_json/
 }
 
 
-def read(folder: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The posts table, train before test in official row order, and how often each quirk of the files was met.
+def files(folder: Path) -> list[Path]:
+    """The official files that `read` reads. Raises DataError that lists all missing ones."""
+    return [path for of_split in _locate(folder).values() for path in of_split.values()]
+
+
+def read(folder: Path) -> tuple[Data, dict[str, int]]:
+    """The posts, train before test in official row order, and how often each quirk of the files was met.
 
     Both layouts are read, each split in whichever it is found, directly under `folder` or one level deeper. Raises
     DataError naming file and row (counted from 1) for whatever would make the rows wrong; no picture is opened here.
     """
     quirks: Counter[str] = Counter()
-    files = _locate(folder)
-    raw = pa.concat_tables([_read_split(folder, split, files[split], quirks) for split in SPLITS]).combine_chunks()
+    found = _locate(folder)
+    raw = pa.concat_tables([_read_split(folder, split, found[split], quirks) for split in SPLITS]).combine_chunks()
     ids, is_train = raw["Pid"].to_pandas(), pc.equal(raw["split"], "train").to_pandas().to_numpy(bool)
-    parts = [(files["train"]["additional"], ids[is_train]), (files["test"]["additional"], ids[~is_train])]
+    parts = [(found["train"]["additional"], ids[is_train]), (found["test"]["additional"], ids[~is_train])]
     check_unique(parts, "row", AGAIN)
-    return _posts(raw, files, quirks), {name: int(n) for name, n in quirks.items() if n}
+    labels = raw["label"].to_numpy()
+    return Data(_posts(raw, found, quirks), labels), {name: int(n) for name, n in quirks.items() if n}
 
 
 def read_description_vectors(folder: Path) -> dict[str, tuple[pd.Index, np.ndarray]]:
@@ -443,7 +450,6 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
             "category": category("Category"),
             "subcategory": category("Subcategory"),
             "concept": category("Concept"),
-            "label": raw["label"],
             "image_path": raw["image_path"],
             "pathalias": pathalias,
             "ispublic": category("Ispublic"),

@@ -8,10 +8,13 @@ import pandas as pd
 
 from smp import paths
 from smp.disk import pictures
+from smp.features import text
+from smp.features.shared import pick
 from smp.metrics import MAE, SRC, Task, mae, src
-from smp.tracks.base import Track
+from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.image import demo
-from smp.tracks.image.read import SITE, read
+from smp.tracks.image.features import account_counters, clusters, picture_stats, similarity
+from smp.tracks.image.read import SITE, files, read
 
 
 def loss(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -38,11 +41,37 @@ def media(folder: Path, posts: pd.DataFrame) -> Iterator[tuple[str, str]]:
             yield "", f"{kind}, e.g. {folder / posts['image_path'][status == kind].iloc[0]}{remedy}"
 
 
+FAMILIES = {
+    **pick("post_stats", "time_place", "season", "user_behaviour", "account", "user_id", "title_tags", "minilm"),
+    **pick("common_words", "text_words", "text_characters", "tags_post", "tags_user"),
+    **pick("user_labels", "target_encoding", "retrieval"),
+    "text_descriptions": Family(text.descriptions),
+    "picture_stats": Family(picture_stats.build, inputs=picture_stats.folders),
+    "account_counters": Family(account_counters.masked, labels=True, inputs=account_counters.files, external=True),
+    "similarity": Family(similarity.build, reads=("clip_image", "clip_text", "clip_title_text", "clip_tags_text")),
+    "clusters": Family(clusters.build, reads=("clip_image", "clip_text")),
+}
+EMBEDDINGS = {
+    **dict.fromkeys(("clip_title_text", "clip_tags_text"), "exp006_clip_title_tags"),
+    **dict.fromkeys(("clip_image", "clip_text", "clip_image_pca", "clip_text_pca"), "exp002_clip"),
+    **dict.fromkeys(("clip_ft", "clip_ft_probabilities", "clip_ft_pca", "clip_ft_stats"), "exp001_clip_ft"),
+    **dict.fromkeys(("blip_image", "blip_text", "blip_image_pca", "blip_text_pca"), "exp003_blip"),
+    **dict.fromkeys(("vit_image", "vit_image_pca"), "exp004_vit_bert"),
+    **dict.fromkeys(("resnet_image", "resnet_image_pca", "bert_text", "bert_text_pca"), "exp005_resnet_bert"),
+}
+
+
 TRACK = Track(
     name="image",
     task=Task(metrics=(SRC, MAE), loss=loss, item_loss=item_loss, error="mae", weight=weight),
+    split=Split(),
+    files=files,
     read=read,
     demo=demo.write,
     site=SITE,
     media=media,
+    families=FAMILIES,
+    embeddings=EMBEDDINGS,
+    submission=Submission(id_column="post_id", prefix="post", json_version="VERSION 1.2"),
+    final="exp020_fusion",
 )

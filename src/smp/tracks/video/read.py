@@ -1,4 +1,4 @@
-"""SMPD-Video: the official jsonl files -> the posts table of the video track."""
+"""SMPD-Video: the official jsonl files -> the data of the video track."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from smp.disk.pictures import leaves_folder
 from smp.errors import DataError
+from smp.tracks.base import Data
 from smp.tracks.official import check_unique, first, numbers, read_lines
 
 SITE = "https://smp-challenge.com (SMPD-Video download)"
@@ -33,29 +34,37 @@ CATEGORIES = (
 )
 
 
-def read(folder: Path) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The posts table, train before test in the order of the posts files, and how often each quirk was met.
+def files(folder: Path) -> list[Path]:
+    """The official files that `read` reads. Raises DataError that lists all missing ones."""
+    return list(_locate(folder).values())
+
+
+def read(folder: Path) -> tuple[Data, dict[str, int]]:
+    """The posts, train before test in the order of the posts files, and how often each quirk was met.
 
     The files lie directly under `folder` or one level deeper. Raises DataError naming file and line (counted from 1)
     for whatever would make the rows wrong; a post without user or video row keeps NaN there and is counted.
     """
     quirks: Counter[str] = Counter()
-    files = _locate(folder)
-    parts = {split: _read_split(folder, files, split, quirks) for split in SPLITS}
-    check_unique([(files["posts", split], part["post_id"]) for split, part in parts.items()], "line", AGAIN)
-    return _posts(pd.concat(parts.values(), ignore_index=True), quirks), {k: int(n) for k, n in quirks.items() if n}
+    found = _locate(folder)
+    parts = {split: _read_split(folder, found, split, quirks) for split in SPLITS}
+    check_unique([(found["posts", split], part["post_id"]) for split, part in parts.items()], "line", AGAIN)
+    table = pd.concat(parts.values(), ignore_index=True)
+    data = Data(_posts(table, quirks), table["label"].to_numpy(np.float64))
+    return data, {k: int(n) for k, n in quirks.items() if n}
 
 
 def _locate(folder: Path) -> dict[tuple[str, str], Path]:
-    """Paths by (kind, split). Raises DataError that lists all missing ones."""
-    name = "SMP-Video_anonymized_{}_{}.jsonl"
+    """Paths by (kind, split), each file wherever it lies. Raises DataError that lists all missing ones."""
     homes = [folder, *sorted(path for path in folder.glob("[!._]*") if path.is_dir())]
-    home = next((home for home in homes if any(home.glob(name.format("*", "*")))), folder)
-    files = {(kind, split): home / name.format(kind, split) for kind in KEYS for split in SPLITS}
-    del files["popularity", "test"]
-    if missing := [path.name for path in files.values() if not path.is_file()]:
-        raise DataError(f"{home}: missing {', '.join(missing)}; get them from {SITE}")
-    return files
+    located, missing = {}, []
+    for kind, split in ((kind, split) for kind in KEYS for split in SPLITS if (kind, split) != ("popularity", "test")):
+        name = f"SMP-Video_anonymized_{kind}_{split}.jsonl"
+        located[kind, split] = next((home / name for home in homes if (home / name).is_file()), folder / name)
+        missing += [] if located[kind, split].is_file() else [name]
+    if missing:
+        raise DataError(f"{folder}: missing {', '.join(missing)}; get them from {SITE}")
+    return located
 
 
 def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, quirks: Counter) -> pd.DataFrame:
@@ -163,7 +172,6 @@ def _posts(table: pd.DataFrame, quirks: Counter) -> pd.DataFrame:
             "category": empty,
             "subcategory": empty,
             "concept": empty,
-            "label": table["label"].astype("float64"),
             "vid": table["vid"].fillna("").astype("str"),
             "post_content": content,
             "post_location": table["post_location"],

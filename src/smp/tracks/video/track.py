@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 
 from smp.disk.pictures import check_inside
+from smp.features import text
+from smp.features.shared import pick
 from smp.metrics import MAPE, Task, mape
-from smp.tracks.base import Track
+from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.video import demo
-from smp.tracks.video.read import SITE, read
+from smp.tracks.video.features import face_audio, mvp, video_stats
+from smp.tracks.video.read import SITE, files, read
 
 
 def item_loss(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
@@ -29,12 +32,32 @@ def media(folder: Path, posts: pd.DataFrame) -> Iterator[tuple[str, str]]:
     yield "videos", f"{found:,} of {len(posts):,} files there (none is needed)"
 
 
+FAMILIES = {
+    **pick("time_place", "text_words", "minilm_content", "tags_post", "user_labels", "target_encoding", "retrieval"),
+    "video_stats": Family(video_stats.build),
+    "video_users": Family(video_stats.users),
+    "video_ratios": Family(video_stats.ratios),
+    "video_words": Family(video_stats.words),
+    "face_audio": Family(face_audio.build, inputs=face_audio.files, external=True),
+    "minilm_suggested": Family(text.tag_sentences, shards=True),
+    "minilm_music": Family(text.music_sentences, shards=True),
+    "mvp": Family(mvp.build),
+    "mvp_text": Family(mvp.text),
+}
+EMBEDDINGS = dict.fromkeys(("frames_image", "video_frames"), "exp055_frames")
+
+
 TRACK = Track(
     name="video",
     task=Task(metrics=(MAPE,), loss=mape, item_loss=item_loss, error="mape", weight=weight),
+    split=Split(forward="months", months=6),
+    files=files,
     read=read,
     demo=demo.write,
     site=SITE,
     media=media,
-    months=6,
+    families=FAMILIES,
+    embeddings=EMBEDDINGS,
+    submission=Submission(id_column="pid"),
+    final="exp059_fusion",
 )

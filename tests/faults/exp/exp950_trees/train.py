@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
+from smp.experiment import Experiment
 from smp.learners import LightGBM
-from smp.runner import Experiment, run_cv
+from smp.runner import run_cv
+
+TRACK = "image"
+GROUP = "submission"
+PARENTS = ()
 
 
 @dataclass(frozen=True)
@@ -15,4 +20,4 @@ class Config(Experiment):
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, track="image")
+    run_cv(__file__, Config, TRACK)

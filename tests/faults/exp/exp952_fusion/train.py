@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from smp.stacking import Fusion, run_fusion
 
+TRACK = "image"
+GROUP = "submission"
+PARENTS = ("exp950_trees", "exp951_catboost")
+
 
 @dataclass(frozen=True)
 class Config(Fusion):
@@ -12,4 +16,4 @@ class Config(Fusion):
 
 
 if __name__ == "__main__":
-    run_fusion(__file__, Config, track="image")
+    run_fusion(__file__, Config, TRACK)

@@ -52,7 +52,7 @@ def write(folder, form):
 @pytest.mark.parametrize("form", ["csv", "csv header", "txt", "txt header", "parquet", "csv reordered header"])
 def test_counters_of_the_account_in_every_format(external, posts, form):
     write(external, form)
-    assert account_counters.available()
+    assert account_counters.files()
     made = account_counters.build(posts)
     ann = made.iloc[0]
     assert ann["counter_views"] == pytest.approx(np.log(1001))
@@ -90,7 +90,7 @@ def test_masking_hides_whole_users_and_whole_blocks(external, make_posts):
 
 
 def test_no_file(external, posts):
-    assert not account_counters.available()
+    assert not account_counters.files()
     with pytest.raises(DataError, match=r"no user_additional\.csv"):
         account_counters.build(posts)
 

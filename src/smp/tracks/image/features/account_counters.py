@@ -38,9 +38,9 @@ RATIOS = (
 NO_ALIAS = ("", "None")  # official spelling of a missing alias; the real account named "None" is none of the posts'
 
 
-def available() -> bool:
-    """Whether the optional file is there."""
-    return _file() is not None
+def files() -> list[Path]:
+    """The optional file, where it is there."""
+    return [path for path in (_file(),) if path]
 
 
 def build(posts: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def masked(posts: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int) -> 
     Training rows (y, (n,), is not NaN) are masked until they lack counters as often as test posts do, so that a crawl
     that covers the train better than the test does not mislead.
     """
-    if not available():
+    if not files():
         return pd.DataFrame(index=posts.index)
     table, shown = build(posts), np.isfinite(y)
     lacking, test = table["counter_missing"].to_numpy() > 0, (posts["split"] == "test").to_numpy()
@@ -73,12 +73,6 @@ def masked(posts: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int) -> 
     share = max(0.0, (in_test - in_train) / max(1 - in_train, 1e-9))
     table[shown] = mask(table[shown], posts["user_id"][shown], seed, share)
     return table
-
-
-def input_key() -> str:
-    """Changes with the optional file."""
-    path = _file()
-    return f"-{path.stat().st_size}-{path.stat().st_mtime_ns}" if path else "-absent"
 
 
 def mask(table: pd.DataFrame, users: pd.Series, seed: int, share: float) -> pd.DataFrame:

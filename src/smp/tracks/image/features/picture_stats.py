@@ -1,5 +1,7 @@
 """Size, shape and weight of a post's picture file, read from headers only: no pixel is decoded."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -7,10 +9,9 @@ from smp import paths
 from smp.disk import pictures
 
 
-def input_key() -> str:
-    """Changes when pictures of a user are added: the times of the picture folders."""
-    folders = sorted(p for name in ("train", "test") for p in paths.data("image").glob(f"**/{name}") if p.is_dir())
-    return "".join(f"-{p.stat().st_mtime_ns}" for p in folders)
+def folders() -> list[Path]:
+    """The picture folders: their times change when pictures of a user are added."""
+    return sorted(p for name in ("train", "test") for p in paths.data("image").glob(f"**/{name}") if p.is_dir())
 
 
 def build(posts: pd.DataFrame) -> pd.DataFrame:

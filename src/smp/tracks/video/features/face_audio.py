@@ -10,9 +10,9 @@ from smp.disk.store import read_table
 from smp.errors import DataError
 
 
-def available() -> bool:
-    """Whether the optional file is there."""
-    return _file().exists()
+def files() -> list[Path]:
+    """The optional file, where it is there."""
+    return [path for path in (_file(),) if path.exists()]
 
 
 def build(posts: pd.DataFrame) -> pd.DataFrame:
@@ -21,7 +21,7 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
 
     Raises DataError on a file without pid or with a post twice. A submission made with it must declare it.
     """
-    if not available():
+    if not files():
         return pd.DataFrame(index=posts.index)
     table = read_table(_file())
     if "pid" not in table:
@@ -33,11 +33,6 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     table = table.reindex(posts.index)
     texts = table.columns[[not pd.api.types.is_numeric_dtype(t) for t in table.dtypes]]
     return table.astype({c: "category" if c in texts else np.float32 for c in table})
-
-
-def input_key() -> str:
-    """Changes with the optional file."""
-    return f"-{_file().stat().st_size}-{_file().stat().st_mtime_ns}" if available() else "-absent"
 
 
 def _file() -> Path:
