@@ -70,6 +70,7 @@ TRACK = Track(
     demo=demo.write,
     site=SITE,
     media=media,
+    has_media=pictures.has_pictures,
     families=FAMILIES,
     embeddings=EMBEDDINGS,
     submission=Submission(id_column="post_id", prefix="post", json_version="VERSION 1.2"),
