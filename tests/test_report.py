@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from smp import paths
+from smp import learners, paths
+from smp.catalog import discover
 from smp.errors import DataError
 from smp.metrics import mae
 from smp.oof import fold_parts, parts_of
 from smp.paths import ROOT
 from smp.report import figures, model, page, readme
 from smp.report.results import Results
-from smp.stages import discover
 from smp.tracks.base import Split
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -54,13 +54,14 @@ def test_without_scores_it_names_the_command(demo_run):
 
 
 def test_the_readme_is_not_stale():
-    text = (ROOT / "README.md").read_text()
-    for name, wanted in readme.blocks().items():
-        assert readme.block(name).search(text)[2] == wanted + "\n", f"{name}: run python -m smp.report readme"
+    for file, made in readme.blocks().items():
+        text = (ROOT / file).read_text()
+        for name, wanted in made.items():
+            assert readme.block(name).search(text)[2] == wanted + "\n", f"{name}: run python -m smp.report readme"
     for name in ("scores", *readme.STUDIES):
         with Image.open(readme.FOLDER / f"{name}.png") as picture:
             assert picture.info["Description"] == readme.digest(name), f"{name}.png: run python -m smp.report readme"
-        assert f"exp/figures/{name}.png" in text
+        assert f"figures/{name}.png" in text
     scores = pd.read_csv(readme.FOLDER / "scores.csv")
     predicting = {s.name for s in discover() if "run_make(" not in s.script.read_text()}
     assert set(scores["experiment"]) == predicting
@@ -98,7 +99,11 @@ def test_shap_values_add_up_to_the_predictions_and_are_kept(results, monkeypatch
     assert made.importance["shap"].is_monotonic_decreasing and len(made.shap.columns) == model.SHOWN
     top = made.importance["feature"][0]
     assert made.shap[top].abs().mean() == pytest.approx(made.importance["shap"][0])
-    assert set(made.shap.index) <= set(results.predictions.index[results.predictions["holdout"]])
+    kept = learners.load(results.folder / "exp010_lgbm" / "models" / "seed0")
+    assert set(made.shap.index) <= set(results.data.ids[~results.data.labelled])
+    assert list(kept.importance()) and made.importance.set_index("feature")["gain"].idxmax() == max(
+        kept.importance(), key=kept.importance().get
+    )
     monkeypatch.setattr(model, "_explain", lambda *a: pytest.fail("made again"))
     pd.testing.assert_frame_equal(model.explain(results).shap, made.shap)
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from smp import paths, stages, submission, tracks
+from smp import catalog, paths, stages, submission, tracks
 from smp.disk.pictures import has_pictures
 from smp.errors import DataError
 from smp.paths import ROOT
@@ -38,7 +38,7 @@ class Config(Experiment):
 if __name__ == "__main__":
     run_cv(__file__, Config, TRACK)
 '''
-FOUND = stages.discover()
+FOUND = catalog.discover()
 
 
 def test_every_experiment_is_a_stage_after_its_parents():
@@ -70,7 +70,7 @@ def test_a_script_that_declares_too_little_is_refused_with_one_line(two_stages, 
     script = tmp_path / "exp" / "exp950_a" / "train.py"
     script.write_text(change(script.read_text()))
     with pytest.raises(DataError, match=says):
-        stages.discover()
+        catalog.discover()
 
 
 def test_a_group_brings_what_it_reads_and_only_the_small_profile_trains_its_own_clip(monkeypatch):
@@ -88,9 +88,7 @@ def test_nothing_named_is_the_submissions_and_what_they_read_alone(monkeypatch):
     assert names >= {"exp000_small_clip", "exp001_clip_ft", "exp020_fusion", "exp059_fusion"}
     assert not names & {"exp003_blip", "exp004_vit_bert", "exp021_ablation", "exp040_hyperfusion", "exp050_mvp"}
     assert {s.group for s in stages.chosen("")} == {"submission", "representations"}
-    with pytest.raises(
-        DataError, match=r"'vidoe': use one of .*image, .*video, representations, studies, systems, all"
-    ):
+    with pytest.raises(DataError, match=r"'vidoe': use one of .*video, representations, studies, systems, all"):
         stages.chosen("vidoe")
 
 
@@ -126,7 +124,7 @@ def experiments(demo_run, tmp_path, monkeypatch):
             text = script.replace("PARENTS = ()", f"PARENTS = {reads!r}")
             (tmp_path / "exp" / name / "train.py").write_text(text)
 
-    monkeypatch.setattr(stages, "EXPERIMENTS", tmp_path / "exp")
+    monkeypatch.setattr(catalog, "EXPERIMENTS", tmp_path / "exp")
     monkeypatch.setattr("smp.tracks.video.track.TRACK", replace(tracks.get("video"), final="exp951_b"))
     monkeypatch.setattr(sys, "argv", ["stages"])
     return write
@@ -169,9 +167,9 @@ def test_a_finished_run_is_recognised_without_a_heavy_library(two_stages, monkey
 import sys
 from dataclasses import replace
 from pathlib import Path
-from smp import stages, tracks
+from smp import catalog, stages, tracks
 import smp.tracks.video.track as room
-stages.EXPERIMENTS = Path({str(stages.EXPERIMENTS)!r})
+catalog.EXPERIMENTS = Path({str(catalog.EXPERIMENTS)!r})
 room.TRACK = replace(room.TRACK, final="exp951_b")
 stages.main("video")
 sys.exit(", ".join(m for m in {heavy} if m in sys.modules))

@@ -101,3 +101,8 @@ def profile() -> Literal["full", "small"]:
 
     # Asks the driver without starting CUDA: after is_available() a forked stage could not start it any more.
     return "full" if torch.cuda.device_count() else "small"
+
+
+def keep_profile() -> None:
+    """Ask for the profile once, for this process and its children."""
+    os.environ["SMP_PROFILE"] = profile()

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,10 @@ class Model:
 
 
 class Tabular(Model):
-    """A learner on feature families, one fit a seed (and a label, where there are several)."""
+    """A learner on feature families, one fit a seed (and a label, where there are several).
+
+    What is fitted on all labels is kept in models/seed<s> (of several labels seed<s>_<j>), as the learner saves it.
+    """
 
     config: Experiment
 
@@ -72,16 +76,30 @@ class Tabular(Model):
         matrix = part_matrix(self.run.track, self.X, config.label_features, self.data, part, seed, config.label_blocks)
         train, query, y = matrix.take(part.train), matrix.take(part.query), self.data.labels[part.train]
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
+        models = self.run.folder / "models" if part.kind == "full" else None
         if y.ndim == 1:
-            return self.fit_label(learner, train, y, query, seed)
-        return np.stack([self.fit_label(learner, train, column, query, seed) for column in y.T], axis=1)
+            return self.fit_label(learner, train, y, query, seed, models and models / f"seed{seed}")
+        columns = [
+            self.fit_label(learner, train, column, query, seed, models and models / f"seed{seed}_{j}")
+            for j, column in enumerate(y.T)
+        ]
+        return np.stack(columns, axis=1)
 
     def fit_label(
-        self, learner: Learner, train: FeatureMatrix, y: np.ndarray, query: FeatureMatrix, seed: int
+        self,
+        learner: Learner,
+        train: FeatureMatrix,
+        y: np.ndarray,
+        query: FeatureMatrix,
+        seed: int,
+        keep: Path | None = None,
     ) -> np.ndarray:
-        """Predictions (q,) of one label y (n,)."""
+        """Predictions (q,) of one label y (n,). keep: a folder for the fitted model."""
         weight = 1 / y if self.config.weight == "inverse_label" else None
-        pred = learner.fit(train, y, weight, seed).predict(query)
+        fitted = learner.fit(train, y, weight, seed)
+        if keep:
+            fitted.save(keep)
+        pred = fitted.predict(query)
         if not self.config.median_folds:
             return pred
         inner = out_of_fold(learner, train, y, weight, seed, self.config.median_folds)
@@ -128,7 +146,7 @@ def run_cv(script: str, config_class: type, track: str, small: dict | None = Non
     """Entry point of a first-level experiment: cross-validate its learner on its features and predict the test.
 
     `small`: values of the config in the small profile. Reads the data, the fold table and the named features; writes
-    the experiment's folder (files: see the README) and its row in scores.csv.
+    the experiment's folder (files: see exp/README.md) and its row in scores.csv.
     """
     run_experiment(script, config_class, track, Tabular, small)
 

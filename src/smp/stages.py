@@ -1,10 +1,8 @@
 """Runs experiments in order, from official files to submission files: what `bash run_all.sh` calls.
 
-There is no list of experiments. Each script under exp/ says in literals its TRACK, its GROUP and the PARENTS it reads
-(and PROFILES, where it is not run in both); these are read from its source without running it.
+What is finished is recognised by keys, without importing an experiment or a library that fits.
 """
 
-import ast
 import hashlib
 import importlib
 import json
@@ -17,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -27,6 +25,7 @@ import pandas as pd
 import tyro
 
 from smp import features, paths, submission, tracks
+from smp.catalog import GROUPS, Stage, discover
 from smp.disk.hashes import source_hash
 from smp.disk.locks import hold
 from smp.disk.store import write_json
@@ -35,86 +34,24 @@ from smp.paths import ROOT
 from smp.scores import write_scores
 from smp.tracks.load import data_name, ensure_data, fingerprint
 
-EXPERIMENTS = ROOT / "exp"
-GROUPS = ("submission", "representations", "studies", "systems")  # systems: what the research tracks end in
 LIBRARIES = ("torch", "open_clip", "lightgbm", "catboost", "sklearn.linear_model")
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One experiment, as its script declares it."""
-
-    name: str
-    track: str
-    group: str
-    parents: tuple[str, ...] = ()  # experiments that it reads
-    profiles: tuple[str, ...] = ("full", "small")  # where it is run
-    asks: str = ""  # the first sentence of its docstring
-    arguments: tuple[str, ...] = ()  # other than the script's defaults
-
-    @property
-    def script(self) -> Path:
-        return EXPERIMENTS / self.name / "train.py"
-
-    @property
-    def folder(self) -> Path:
-        return paths.output(self.track) / self.name
-
-    def key(self) -> str:
-        """Hash of its results and of all that they depend on; empty where it is not finished."""
-        ends = [paths.output(self.track) / name / "metrics.json" for name in (self.name, *self.parents)]
-        settings = self.folder / "config.json"
-        with suppress(FileNotFoundError, DataError):
-            files = source_hash(settings, self.script, *ends)
-            made_of = [features.key(self.track, name) for name in json.loads(settings.read_text())["features"]]
-            read = files, _code(), made_of, self.arguments, paths.profile(), fingerprint(self.track)
-            return hashlib.blake2b(repr(read).encode(), digest_size=8).hexdigest()
-        return ""
-
-    def run(self, force: bool) -> None:
-        """Run the experiment's script as `python exp/<name>/train.py` would."""
-        sys.argv = [f"exp/{self.name}/train.py", *self.arguments, *(["--force"] if force else [])]
-        runpy.run_path(str(self.script), run_name="__main__")
+def key_of(stage: Stage) -> str:
+    """Hash of a stage's results and of all that they depend on; empty where it is not finished."""
+    ends = [paths.output(stage.track) / name / "metrics.json" for name in (stage.name, *stage.parents)]
+    settings = stage.folder / "config.json"
+    with suppress(FileNotFoundError, DataError):
+        files = source_hash(settings, stage.script, *ends)
+        made_of = [features.key(stage.track, name) for name in json.loads(settings.read_text())["features"]]
+        read = files, _code(), made_of, stage.arguments, paths.profile(), fingerprint(stage.track)
+        return hashlib.blake2b(repr(read).encode(), digest_size=8).hexdigest()
+    return ""
 
 
 @cache
 def _code() -> str:
     return source_hash(*sorted((ROOT / "src").rglob("*.py")))
-
-
-def discover() -> list[Stage]:
-    """Every experiment, parents before their children. Raises DataError naming a script that declares too little."""
-    found = {script.parent.name: declared(script) for script in sorted(EXPERIMENTS.glob("exp*/train.py"))}
-    ordered = {}
-
-    def add(stage: Stage, children: tuple[str, ...] = ()) -> None:
-        if stage.name in children:
-            raise DataError(f"{stage.script}: PARENTS lead back to {stage.name} itself; read earlier ones alone")
-        for parent in stage.parents:
-            if parent not in found:
-                raise DataError(f"{stage.script}: PARENTS names {parent}, which is no folder of {EXPERIMENTS}")
-            add(found[parent], (*children, stage.name))
-        ordered[stage.name] = stage
-
-    for stage in found.values():
-        add(stage)
-    return list(ordered.values())
-
-
-def declared(script: Path) -> Stage:
-    """What an experiment's script says of itself, read from its source without running it."""
-    tree, said = ast.parse(script.read_bytes()), {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            with suppress(ValueError):  # not a literal: no declaration
-                said[node.targets[0].id] = ast.literal_eval(node.value)
-    if lacking := [name for name in ("TRACK", "GROUP", "PARENTS") if name not in said]:
-        raise DataError(f"{script}: declare {', '.join(lacking)} as literals of the module")
-    if said["GROUP"] not in GROUPS:
-        raise DataError(f"{script}: GROUP '{said['GROUP']}' must be one of {', '.join(GROUPS)}")
-    asks = " ".join((ast.get_docstring(tree) or "").split()).split(". ")[0]
-    stage = Stage(script.parent.name, said["TRACK"], said["GROUP"], tuple(said["PARENTS"]), asks=asks)
-    return replace(stage, profiles=tuple(said.get("PROFILES", stage.profiles)))
 
 
 def main(
@@ -136,7 +73,7 @@ def main(
         jobs: stages at work at once, each on its share of the cores; 0: two in the small profile, whose fits are too
             small to gain by a second core, else one.
     """
-    os.environ["SMP_PROFILE"] = paths.profile()  # asked once for all stages
+    paths.keep_profile()
     stages = chosen(which)
     if jobs < 0:
         raise DataError(f"--jobs {jobs}: stages at work at once; use 1 or more")
@@ -266,7 +203,7 @@ def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> int:
     done = set()
     for stage in stages:
         key = keys[kept[stage.name]].get(stage.name)
-        if key and stage.name not in again and done >= {*stage.parents} and key == stage.key():
+        if key and stage.name not in again and done >= {*stage.parents} and key == key_of(stage):
             print(f"{stage.name}: finished earlier, nothing to do")
             done.add(stage.name)
     waiting, running = [(i, s) for i, s in enumerate(stages, 1) if s.name not in done], {}
@@ -281,7 +218,7 @@ def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> int:
             if free and done >= {*stage.parents}:
                 waiting.remove((i, stage))
                 title, share = f"[{i}/{len(stages)}] {stage.name}", free.pop()
-                job = Job(title, stage.run, stage.name in again, cores=share if jobs > 1 else ())
+                job = Job(title, run_script, stage, stage.name in again, cores=share if jobs > 1 else ())
                 running[job.process.sentinel] = job, stage, share
         for sentinel in wait(list(running)):
             job, stage, share = running.pop(sentinel)
@@ -291,11 +228,17 @@ def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> int:
                 for other, *_ in running.values():
                     other.process.terminate()  # goes on from there, like any that is killed
                 raise
-            keys[kept[stage.name]][stage.name] = stage.key()
+            keys[kept[stage.name]][stage.name] = key_of(stage)
             write_json(kept[stage.name], keys[kept[stage.name]])
             done.add(stage.name)
             free.append(share)
     return count
+
+
+def run_script(stage: Stage, force: bool) -> None:
+    """Run a stage's script as `python exp/<name>/train.py` would."""
+    sys.argv = [f"exp/{stage.name}/train.py", *stage.arguments, *(["--force"] if force else [])]
+    runpy.run_path(str(stage.script), run_name="__main__")
 
 
 class Job:

@@ -7,10 +7,10 @@ import tyro
 
 import smp.tracks.image.track as image
 import smp.tracks.video.track as video
-from smp import stages
+from smp import catalog, stages
 from smp.errors import one_line_errors
 
-stages.EXPERIMENTS = Path(__file__).parent / "exp"
+catalog.EXPERIMENTS = Path(__file__).parent / "exp"
 image.TRACK = replace(image.TRACK, final="exp952_fusion")
 video.TRACK = replace(video.TRACK, final="exp953_video")
 

@@ -13,6 +13,7 @@ from smp.features.shared import pick
 from smp.metrics import MAE, SRC, Task, mae, src
 from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.image import demo
+from smp.tracks.image.exhibits import EXHIBITS
 from smp.tracks.image.features import account_counters, clusters, picture_stats, similarity
 from smp.tracks.image.read import SITE, files, read
 
@@ -75,4 +76,5 @@ TRACK = Track(
     embeddings=EMBEDDINGS,
     submission=Submission(id_column="post_id", prefix="post", json_version="VERSION 1.2"),
     final="exp020_fusion",
+    exhibits=EXHIBITS,
 )
