@@ -1,5 +1,6 @@
 """The report page and the README's generated parts: what they say, that they stand alone and are not stale."""
 
+import importlib.util
 import json
 import re
 import runpy
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from smp import learners, paths
+from smp import learners, paths, tracks
 from smp.catalog import discover
 from smp.errors import DataError
 from smp.metrics import mae
@@ -66,6 +67,23 @@ def test_the_readme_is_not_stale():
     predicting = {s.name for s in discover() if "run_make(" not in s.script.read_text()}
     assert set(scores["experiment"]) == predicting
     assert set(scores["data"]) == {"GENERATED DEMO"}
+
+
+@pytest.mark.parametrize("file", ["README.md", "exp/README.md"])
+def test_what_the_readmes_name_is_there(file):
+    text = (ROOT / file).read_text()
+    for name in re.findall(r"(?:exp|tests)/[\w/]+\.(?:py|sh)|run_all\.sh", text):
+        assert (ROOT / name).exists() or "NNN" in name, f"{file} names {name}"
+    for module in set(re.findall(r"python -m (smp\.\w+)", text)):
+        assert importlib.util.find_spec(module), f"{file} names {module}"
+    for link in re.findall(r"\]\(([^):]+)\)", text):
+        assert (ROOT / file).parent.joinpath(link).exists(), f"{file} links to {link}"
+
+
+def test_what_the_report_is_to_show_is_made_by_an_experiment_of_the_track():
+    tracks_of = {s.name: s.track for s in discover()}
+    for track in tracks.names():
+        assert {tracks_of[shown.experiment] for shown in tracks.get(track).exhibits} <= {track}
 
 
 @pytest.fixture
