@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from smp import catalog, paths, stages, submission, tracks
+from smp.disk.locks import release
 from smp.disk.pictures import has_pictures
 from smp.errors import DataError
 from smp.paths import ROOT
@@ -160,8 +161,9 @@ def test_a_run_ends_in_a_checked_submission_and_a_second_one_repeats_nothing(two
     assert len(pd.read_csv(two_stages / "scores.csv")) == 2
 
 
-def test_a_finished_run_is_recognised_without_a_heavy_library(two_stages, monkeypatch):
+def test_a_finished_run_is_recognised_without_a_heavy_library(two_stages):
     stages.main("video")
+    release(two_stages / ".locks" / "run_all")  # which this process would hold to its end
     heavy = "torch", "open_clip", "lightgbm", "catboost", "sklearn", "matplotlib", "timm", "transformers"
     code = f"""
 import sys
@@ -172,7 +174,7 @@ import smp.tracks.video.track as room
 catalog.EXPERIMENTS = Path({str(catalog.EXPERIMENTS)!r})
 room.TRACK = replace(room.TRACK, final="exp951_b")
 stages.main("video")
-sys.exit(", ".join(m for m in {heavy} if m in sys.modules))
+sys.exit(", ".join(m for m in {heavy} if m in sys.modules) or 0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -214,7 +216,9 @@ def test_two_jobs_run_side_by_side_on_cores_of_their_own_and_a_child_waits_for_i
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="one core")
 def test_a_failing_stage_stops_the_one_beside_it(timed, tmp_path, capfd):
     (tmp_path / "exp" / "exp950_a" / "train.py").write_text(SCRIPT.replace("video_stats", "no_such_family"))
-    (tmp_path / "exp" / "exp951_b" / "train.py").write_text("import time\ntime.sleep(600)\n")
+    (tmp_path / "exp" / "exp951_b" / "train.py").write_text(
+        SCRIPT.replace("    run_cv", "    import time\n\n    time.sleep(600)\n    run_cv")
+    )
     started = time.time()
     with pytest.raises(SystemExit, match="exp950_a: stopped with exit code 1"):
         stages.main("video", jobs=2)
