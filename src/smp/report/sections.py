@@ -22,12 +22,14 @@ SUBMISSION, STUDIES = "bash run_all.sh {track}", "bash run_all.sh studies"
 
 def of_track(results: Results) -> Iterator[tuple[str, str]]:
     """Title and content of every section of a track, in the order of the page."""
-    own = [e.section for e in tracks.get(results.track).exhibits if e.section not in ("data", "drift", "studies")]
+    shown = tracks.get(results.track).exhibits
+    own = dict.fromkeys(e.section for e in shown if e.section not in ("data", "drift", "studies"))
     yield "the data", "\n".join(data(results))
     yield "folds and drift", "\n".join(drift(results))
     yield "scores", "\n".join(scores(results))
-    for name in dict.fromkeys(own):
-        yield name, "\n".join(exhibits(results, name)) or missing(name[:1].upper() + name[1:], STUDIES)
+    for name in own:
+        is_there = any((results.folder / e.experiment / e.file).exists() for e in shown if e.section == name)
+        yield name, "\n".join(exhibits(results, name)) if is_there else missing(name[:1].upper() + name[1:], STUDIES)
     yield "studies", "\n".join(exhibits(results, "studies"))
     yield "what the model looks at", "\n".join(looks_at(results))
     yield "where it errs", "\n".join(errors(results))
