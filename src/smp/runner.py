@@ -50,10 +50,7 @@ class Model:
 
 
 class Tabular(Model):
-    """A learner on feature families, one fit a seed (and a label, where there are several).
-
-    What is fitted on all labels is kept in models/seed<s> (of several labels seed<s>_<j>), as the learner saves it.
-    """
+    """A learner on feature families, one fit a seed (and a label, where there are several)."""
 
     config: Experiment
 
@@ -76,25 +73,19 @@ class Tabular(Model):
         matrix = part_matrix(self.run.track, self.X, config.label_features, self.data, part, seed, config.label_blocks)
         train, query, y = matrix.take(part.train), matrix.take(part.query), self.data.labels[part.train]
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
-        models = self.run.folder / "models" if part.kind == "full" else None
+        keep = self.run.folder / "models" / f"seed{seed}" if part.kind == "full" else None
         if y.ndim == 1:
-            return self.fit_label(learner, train, y, query, seed, models and models / f"seed{seed}")
-        columns = [
-            self.fit_label(learner, train, column, query, seed, models and models / f"seed{seed}_{j}")
+            return self.fit_label(learner, train, y, query, seed, keep)
+        made = [
+            self.fit_label(learner, train, column, query, seed, keep and keep / f"label{j}")
             for j, column in enumerate(y.T)
         ]
-        return np.stack(columns, axis=1)
+        return np.stack(made, axis=1)
 
     def fit_label(
-        self,
-        learner: Learner,
-        train: FeatureMatrix,
-        y: np.ndarray,
-        query: FeatureMatrix,
-        seed: int,
-        keep: Path | None = None,
+        self, learner: Learner, train: FeatureMatrix, y: np.ndarray, query: FeatureMatrix, seed: int, keep: Path | None
     ) -> np.ndarray:
-        """Predictions (q,) of one label y (n,). keep: a folder for the fitted model."""
+        """Predictions (q,) of one label y (n,); the trained model is kept in a folder where one is named."""
         weight = 1 / y if self.config.weight == "inverse_label" else None
         fitted = learner.fit(train, y, weight, seed)
         if keep:
