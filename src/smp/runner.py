@@ -20,7 +20,7 @@ from smp.disk.locks import acquire, locked, release
 from smp.disk.store import write_json
 from smp.errors import DataError, one_line_errors
 from smp.experiment import Experiment, Run, parse_run
-from smp.folds import load_folds
+from smp.folds import label_level, load_folds
 from smp.learners import Learner
 from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
@@ -72,19 +72,30 @@ class Tabular(Model):
         matrix = part_matrix(self.run.track, self.X, config.label_features, self.data, part, seed, config.label_blocks)
         train, query, y = matrix.take(part.train), matrix.take(part.query), self.data.labels[part.train]
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
+        level = np.zeros_like(self.data.labels)
+        if config.level_blocks:
+            level = label_level(self.data, part.train, config.level_blocks)
         if y.ndim == 1:
-            return self.fit_label(learner, train, y, query, seed)
-        return np.stack([self.fit_label(learner, train, column, query, seed) for column in y.T], axis=1)
+            return self.fit_label(learner, train, y, query, level[part.train], level[part.query], seed)
+        columns = zip(y.T, level[part.train].T, level[part.query].T)
+        return np.stack([self.fit_label(learner, train, c, query, at, later, seed) for c, at, later in columns], axis=1)
 
     def fit_label(
-        self, learner: Learner, train: FeatureMatrix, y: np.ndarray, query: FeatureMatrix, seed: int
+        self,
+        learner: Learner,
+        train: FeatureMatrix,
+        y: np.ndarray,
+        query: FeatureMatrix,
+        level: np.ndarray,
+        later: np.ndarray,
+        seed: int,
     ) -> np.ndarray:
-        """Predictions (q,) of one label y (n,)."""
+        """Predictions (q,) of one label y (n,), learnt as what it has over its level (n,) and added to `later` (q,)."""
         weight = 1 / y if self.config.weight == "inverse_label" else None
-        pred = learner.fit(train, y, weight, seed).predict(query)
+        pred = learner.fit(train, y - level, weight, seed).predict(query) + later
         if not self.config.median_folds:
             return pred
-        inner = out_of_fold(learner, train, y, weight, seed, self.config.median_folds)
+        inner = out_of_fold(learner, train, y - level, weight, seed, self.config.median_folds) + level
         return local_median(inner, y, self.task.weight(y), pred)
 
     def tuned(self) -> Learner:

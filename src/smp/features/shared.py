@@ -1,6 +1,17 @@
 """The families that two tracks or more can have; a room takes those it wants into its own list."""
 
-from smp.features import post_stats, retrieval, tags, target_encoding, text, time_place, user_behaviour, user_labels
+from smp.features import (
+    label_means,
+    post_stats,
+    retrieval,
+    stream,
+    tags,
+    target_encoding,
+    text,
+    time_place,
+    user_behaviour,
+    user_labels,
+)
 from smp.tracks.base import Family
 
 WORDS = "text_words"  # the space in which `retrieval` looks for like posts
@@ -20,6 +31,8 @@ SHARED = {
     "minilm_content": Family(text.content_sentences, shards=True),
     "tags_post": Family(tags.post_embedding),
     "tags_user": Family(tags.user_embedding),
+    "stream": Family(stream.build),
+    "label_means": Family(label_means.build, labels=True),
     "user_labels": Family(user_labels.build, labels=True),
     "target_encoding": Family(target_encoding.build, labels=True),
     "retrieval": Family(retrieval.build, labels=True, vectors=WORDS),

@@ -43,8 +43,8 @@ def media(folder: Path, posts: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 FAMILIES = {
     **pick("post_stats", "time_place", "season", "user_behaviour", "account", "user_id", "title_tags", "minilm"),
-    **pick("common_words", "text_words", "text_characters", "tags_post", "tags_user"),
-    **pick("user_labels", "target_encoding", "retrieval"),
+    **pick("common_words", "text_words", "text_characters", "tags_post", "tags_user", "stream"),
+    **pick("label_means", "user_labels", "target_encoding", "retrieval"),
     "text_descriptions": Family(text.descriptions),
     "picture_stats": Family(picture_stats.build, inputs=picture_stats.folders),
     "account_counters": Family(account_counters.masked, labels=True, inputs=account_counters.files, external=True),
