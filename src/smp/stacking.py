@@ -35,9 +35,18 @@ class Fusion(Settings):
 
 
 def combine(
-    method: Method, train: np.ndarray, y: np.ndarray, query: np.ndarray, task: Task, trials: int, seed: int
+    method: Method,
+    train: np.ndarray,
+    y: np.ndarray,
+    part: np.ndarray,
+    query: np.ndarray,
+    task: Task,
+    trials: int,
+    seed: int,
 ) -> np.ndarray:
     """Combine level-1 predictions: learn on train (n, m) with labels y (n,), predict query (q, m) -> (q,).
+
+    part (n,): the forward part of each row. Its models are others than the next one's, so a blend is judged in each.
 
     Of k labels they are (n, m, k), (n, k), (q, m, k) -> (q, k): each apart, but for the weights of a blend.
 
@@ -49,11 +58,12 @@ def combine(
     if method == "mean":
         return query.mean(axis=1)
     if method == "blend":
-        return np.einsum("qm...,m->q...", query, blend_weights(train, y, task, trials, seed))
+        return np.einsum("qm...,m->q...", query, blend_weights(train, y, part, task, trials, seed))
     if method not in METHODS:
         raise DataError(f"method '{method}': must be one of {', '.join(METHODS)}")
     if y.ndim == 2:
-        apart = [combine(method, train[..., j], y[:, j], query[..., j], task, trials, seed) for j in range(y.shape[1])]
+        labels = range(y.shape[1])
+        apart = [combine(method, train[..., j], y[:, j], part, query[..., j], task, trials, seed) for j in labels]
         return np.stack(apart, axis=1)
     if method == "rank_mean":
         ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
@@ -66,11 +76,14 @@ def combine(
     return LinearRegression(positive=True).fit(train, y, sample_weight=weight).predict(query)
 
 
-def blend_weights(train: np.ndarray, y: np.ndarray, task: Task, trials: int, seed: int) -> np.ndarray:
-    """(m,) weights >= 0 of sum 1 that minimise the loss on the columns of train (n, m[, k]); starts at equal ones."""
+def blend_weights(train: np.ndarray, y: np.ndarray, part: np.ndarray, task: Task, trials: int, seed: int) -> np.ndarray:
+    """(m,) weights >= 0 of sum 1 that minimise the mean of the parts' losses on the columns of train (n, m[, k]).
+
+    part (n,) of each row. The search starts at equal weights.
+    """
     import optuna
 
-    m = train.shape[1]
+    m, rows = train.shape[1], [np.flatnonzero(part == key) for key in np.unique(part)]
 
     def weights_of(parameters: dict[str, float]) -> np.ndarray:
         raw = np.array([parameters[f"w{j}"] for j in range(m)])
@@ -79,7 +92,8 @@ def blend_weights(train: np.ndarray, y: np.ndarray, task: Task, trials: int, see
     def objective(trial: optuna.Trial) -> float:
         for j in range(m):
             trial.suggest_float(f"w{j}", 0, 1)
-        return task.loss(y, np.einsum("nm...,m->n...", train, weights_of(trial.params)))
+        blended = np.einsum("nm...,m->n...", train, weights_of(trial.params))
+        return float(np.mean([task.loss(y[r], blended[r]) for r in rows]))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
@@ -128,9 +142,9 @@ class Stack(Model):
     def combined(self, part: Part, method: Method) -> np.ndarray:
         """(q, seeds[, k]), clipped to the labels that the part learns from."""
         known, y, query = self.known(part), self.data.labels, self.inputs(part)
-        train, true = self.forward[known], y[self.forward_row[known]]
-        method = method if len(train) else "mean"
-        made = [combine(method, train, true, query, self.task, self.config.trials, s) for s in self.config.seeds]
+        train, true, key = self.forward[known], y[self.forward_row[known]], self.forward_key[known]
+        method, trials = method if len(train) else "mean", self.config.trials
+        made = [combine(method, train, true, key, query, self.task, trials, s) for s in self.config.seeds]
         return np.stack(made, axis=1).clip(y[part.train].min(axis=0), y[part.train].max(axis=0))
 
     def compare(self) -> None:

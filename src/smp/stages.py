@@ -51,7 +51,10 @@ class Stage:
 FINAL = {name: tracks.get(name).final for name in tracks.names()}  # what a track's submission is made from
 LIBRARIES = ("torch", "open_clip", "lightgbm", "catboost", "sklearn.linear_model")
 CLIPS = "features/image/*, metrics.json"
-LEVEL1 = ("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp013_additive", "exp014_text", "exp016_linear")
+LEVEL1 = (
+    *("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp016_linear", "exp017_huber"),
+    "exp018_linear_stream",
+)
 VIDEO_LEVEL1 = ("exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian")
 STAGES = (
     Stage(
