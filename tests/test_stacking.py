@@ -22,7 +22,7 @@ from smp.tracks.load import load_data
 
 IMAGE, VIDEO = tracks.get("image").task, tracks.get("video").task
 SRC_ONLY = Task((SRC,), loss=lambda y, p: -src(y, p), item_loss=None, error="", weight=np.ones_like)
-ONE = np.zeros(800)  # all rows in one forward part
+ONE = np.full(800, 100)  # all rows in one forward part, of models of 100 rows
 
 
 @pytest.fixture
@@ -55,11 +55,19 @@ def test_the_blend_prefers_the_better_model_and_is_no_worse_than_the_mean(level1
 
 def test_a_blend_is_judged_in_each_part_and_not_across_them(level1):
     pred, y = level1
-    part = np.arange(800) // 400
+    part = 1 + np.arange(800) // 400
     shift = np.column_stack([10.0 * part, 0 * part, 0 * part])  # the good model knows no level, but the order in a part
     weights = blend_weights(pred + shift, y, part, SRC_ONLY, 60, 0)
     assert weights.argmax() == 0
     assert blend_weights(pred + shift, y, ONE, SRC_ONLY, 60, 0).argmax() != 0
+
+
+def test_parts_of_models_that_learnt_from_more_count_more(level1):
+    pred, y = level1
+    early = np.arange(800) < 400
+    pred = np.where(early[:, None], pred[:, [0, 2, 2]], pred[:, [2, 0, 2]])  # one model is good early, one late
+    weights = blend_weights(pred, y, np.where(early, 100, 300), IMAGE, 100, 0)
+    assert weights.argmax() == 1 and weights[1] > weights[0] + 0.2
 
 
 def test_linear_repairs_a_scale(level1):
@@ -73,7 +81,7 @@ def test_median_bends_the_mean_where_low_labels_spread():
     mean = rng.uniform(3, 12, 3000)
     y = np.maximum(mean + rng.normal(0, np.where(mean < 6, 2.0, 0.3)), 0.5)
     pred = np.column_stack([mean - 0.1, mean + 0.1])
-    bent = combine("median", pred[:2000], y[:2000], np.zeros(2000), pred[2000:], VIDEO, 0, 0)
+    bent = combine("median", pred[:2000], y[:2000], np.ones(2000), pred[2000:], VIDEO, 0, 0)
     assert VIDEO.loss(y[2000:], bent) < VIDEO.loss(y[2000:], mean[2000:]) - 0.01
 
 

@@ -38,7 +38,7 @@ def combine(
     method: Method,
     train: np.ndarray,
     y: np.ndarray,
-    part: np.ndarray,
+    learnt: np.ndarray,
     query: np.ndarray,
     task: Task,
     trials: int,
@@ -46,7 +46,7 @@ def combine(
 ) -> np.ndarray:
     """Combine level-1 predictions: learn on train (n, m) with labels y (n,), predict query (q, m) -> (q,).
 
-    part (n,): the forward part of each row. Its models are others than the next one's, so a blend is judged in each.
+    learnt (n,): how many rows the models behind each row's predictions learnt from, which tells the forward parts.
 
     Of k labels they are (n, m, k), (n, k), (q, m, k) -> (q, k): each apart, but for the weights of a blend.
 
@@ -58,12 +58,12 @@ def combine(
     if method == "mean":
         return query.mean(axis=1)
     if method == "blend":
-        return np.einsum("qm...,m->q...", query, blend_weights(train, y, part, task, trials, seed))
+        return np.einsum("qm...,m->q...", query, blend_weights(train, y, learnt, task, trials, seed))
     if method not in METHODS:
         raise DataError(f"method '{method}': must be one of {', '.join(METHODS)}")
     if y.ndim == 2:
         labels = range(y.shape[1])
-        apart = [combine(method, train[..., j], y[:, j], part, query[..., j], task, trials, seed) for j in labels]
+        apart = [combine(method, train[..., j], y[:, j], learnt, query[..., j], task, trials, seed) for j in labels]
         return np.stack(apart, axis=1)
     if method == "rank_mean":
         ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
@@ -76,14 +76,19 @@ def combine(
     return LinearRegression(positive=True).fit(train, y, sample_weight=weight).predict(query)
 
 
-def blend_weights(train: np.ndarray, y: np.ndarray, part: np.ndarray, task: Task, trials: int, seed: int) -> np.ndarray:
-    """(m,) weights >= 0 of sum 1 that minimise the mean of the parts' losses on the columns of train (n, m[, k]).
+def blend_weights(
+    train: np.ndarray, y: np.ndarray, learnt: np.ndarray, task: Task, trials: int, seed: int
+) -> np.ndarray:
+    """(m,) weights >= 0 of sum 1 that minimise the mean loss of the forward parts on the columns of train (n, m[, k]).
 
-    part (n,) of each row. The search starts at equal weights.
+    The predictions of one part have a common order, those of two have not; so each has its loss. It counts by the rows
+    that its models learnt from (learnt, (n,)), for the model that is asked in the end learns from the most: where there
+    were few, simpler models win. The search starts at equal weights.
     """
     import optuna
 
-    m, rows = train.shape[1], [np.flatnonzero(part == key) for key in np.unique(part)]
+    m, sizes = train.shape[1], np.unique(learnt)
+    parts = [np.flatnonzero(learnt == size) for size in sizes]
 
     def weights_of(parameters: dict[str, float]) -> np.ndarray:
         raw = np.array([parameters[f"w{j}"] for j in range(m)])
@@ -93,7 +98,7 @@ def blend_weights(train: np.ndarray, y: np.ndarray, part: np.ndarray, task: Task
         for j in range(m):
             trial.suggest_float(f"w{j}", 0, 1)
         blended = np.einsum("nm...,m->n...", train, weights_of(trial.params))
-        return float(np.mean([task.loss(y[r], blended[r]) for r in rows]))
+        return float(np.average([task.loss(y[rows], blended[rows]) for rows in parts], weights=sizes))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
@@ -122,6 +127,8 @@ class Stack(Model):
         self.forward = forward.to_numpy().reshape(len(forward), *shape)
         self.forward_key, self.forward_row = keys.to_numpy(), data.ids.get_indexer(keys.index)
         self.holdout = holdout_of(self.parts)
+        sizes = {key: len(p.train) for key, p in forward_parts(self.parts, self.track.split).items()}
+        self.learnt = keys.map(sizes).to_numpy()
         self.compare()
 
     def known(self, part: Part) -> np.ndarray:
@@ -142,9 +149,9 @@ class Stack(Model):
     def combined(self, part: Part, method: Method) -> np.ndarray:
         """(q, seeds[, k]), clipped to the labels that the part learns from."""
         known, y, query = self.known(part), self.data.labels, self.inputs(part)
-        train, true, key = self.forward[known], y[self.forward_row[known]], self.forward_key[known]
+        train, true, learnt = self.forward[known], y[self.forward_row[known]], self.learnt[known]
         method, trials = method if len(train) else "mean", self.config.trials
-        made = [combine(method, train, true, key, query, self.task, trials, s) for s in self.config.seeds]
+        made = [combine(method, train, true, learnt, query, self.task, trials, s) for s in self.config.seeds]
         return np.stack(made, axis=1).clip(y[part.train].min(axis=0), y[part.train].max(axis=0))
 
     def compare(self) -> None:

@@ -100,7 +100,6 @@ STAGES = (
         "representations.csv, accuracy.csv, representations.png, metrics.json",
         "studies",
     ),
-    Stage("exp036_drift", "image", writes="drift.csv, metrics.json", group="studies"),
     Stage(
         "exp040_hyperfusion",
         "image",
