@@ -12,7 +12,7 @@ SRC = ROOT / "src" / "smp"
 FLOORS = (
     {"errors"},
     {"paths", "metrics"},
-    {"disk", "catalog"},
+    {"disk", "catalog", "evidence"},
     {"matrix", "tracks"},
     {"nn"},
     {"folds", "features", "encoders", "learners", "present"},

@@ -36,7 +36,7 @@ def run(demo_run, monkeypatch):
 def test_steps_are_measured_on_the_same_rows_and_choices_see_no_label_of_the_rows_to_predict(
     run, demo_run, monkeypatch
 ):
-    run("--label-features", "target_encoding")
+    run("--label-features", "label_means")
     folder = demo_run / "exp040_hyperfusion"
     metrics, table = json.loads((folder / "metrics.json").read_text()), pd.read_csv(folder / "steps.csv", index_col=0)
     assert table.loc["with pseudo-labels", "holdout_mae"] == pytest.approx(metrics["holdout"]["mae"], abs=1e-4)
@@ -47,7 +47,7 @@ def test_steps_are_measured_on_the_same_rows_and_choices_see_no_label_of_the_row
     rows = data.ids.isin(load_folds("image", data).query("fold == 1").index)
     flipped = replace(data, labels=np.where(rows, 14 - data.labels, data.labels))
     monkeypatch.setattr(runner, "load_data", lambda track: flipped)
-    run("--label-features", "target_encoding", "--variant", "flipped")
+    run("--label-features", "label_means", "--variant", "flipped")
     again = demo_run / "exp040_hyperfusion@flipped"
     pd.testing.assert_frame_equal(read_table(again / "fold1.parquet"), read_table(folder / "fold1.parquet"))
     note = [json.loads((f / "steps" / "fold1.json").read_text()) for f in (folder, again)]

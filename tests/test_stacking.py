@@ -15,12 +15,14 @@ from smp.errors import DataError
 from smp.experiment import Experiment, Weight
 from smp.folds import load_folds
 from smp.learners import LightGBM
-from smp.metrics import MAE, Task, mae
+from smp.metrics import MAE, SRC, Task, mae, src
 from smp.runner import run_cv
 from smp.stacking import METHODS, Fusion, blend_weights, combine, run_fusion
 from smp.tracks.load import load_data
 
 IMAGE, VIDEO = tracks.get("image").task, tracks.get("video").task
+SRC_ONLY = Task((SRC,), loss=lambda y, p: -src(y, p), item_loss=None, error="", weight=np.ones_like)
+ONE = np.full(800, 100)  # all rows in one forward part, of models of 100 rows
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def level1():
 def test_mean_and_rank_mean_are_what_they_say(level1):
     pred, y = level1
     query = pred[:50]
-    args = (pred[50:], y[50:], query, IMAGE, 5, 0)
+    args = (pred[50:], y[50:], ONE[50:], query, IMAGE, 5, 0)
     np.testing.assert_allclose(combine("mean", *args), query.mean(axis=1))
     ranked = combine("rank_mean", *args)
     order = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
@@ -45,16 +47,33 @@ def test_mean_and_rank_mean_are_what_they_say(level1):
 @pytest.mark.parametrize("track", tracks.names())
 def test_the_blend_prefers_the_better_model_and_is_no_worse_than_the_mean(level1, track):
     (pred, y), task = level1, tracks.get(track).task
-    weights = blend_weights(pred, y, task, 60, 0)
+    weights = blend_weights(pred, y, ONE, task, 60, 0)
     assert weights.sum() == pytest.approx(1) and (weights >= 0).all() and weights.argmax() == 0 and weights[0] > 0.6
     assert task.loss(y, pred @ weights) <= task.loss(y, pred.mean(axis=1))
-    np.testing.assert_array_equal(weights, blend_weights(pred, y, task, 60, 0))
+    np.testing.assert_array_equal(weights, blend_weights(pred, y, ONE, task, 60, 0))
+
+
+def test_a_blend_is_judged_in_each_part_and_not_across_them(level1):
+    pred, y = level1
+    part = 1 + np.arange(800) // 400
+    shift = np.column_stack([10.0 * part, 0 * part, 0 * part])  # the good model knows no level, but the order in a part
+    weights = blend_weights(pred + shift, y, part, SRC_ONLY, 60, 0)
+    assert weights.argmax() == 0
+    assert blend_weights(pred + shift, y, ONE, SRC_ONLY, 60, 0).argmax() != 0
+
+
+def test_parts_of_models_that_learnt_from_more_count_more(level1):
+    pred, y = level1
+    early = np.arange(800) < 400
+    pred = np.where(early[:, None], pred[:, [0, 2, 2]], pred[:, [2, 0, 2]])  # one model is good early, one late
+    weights = blend_weights(pred, y, np.where(early, 100, 300), IMAGE, 100, 0)
+    assert weights.argmax() == 1 and weights[1] > weights[0] + 0.2
 
 
 def test_linear_repairs_a_scale(level1):
     pred, y = level1
     pred = pred * 0.5 + 1
-    assert IMAGE.loss(y, combine("linear", pred, y, pred, IMAGE, 0, 0)) < IMAGE.loss(y, pred[:, 0]) - 0.3
+    assert IMAGE.loss(y, combine("linear", pred, y, ONE, pred, IMAGE, 0, 0)) < IMAGE.loss(y, pred[:, 0]) - 0.3
 
 
 def test_median_bends_the_mean_where_low_labels_spread():
@@ -62,14 +81,14 @@ def test_median_bends_the_mean_where_low_labels_spread():
     mean = rng.uniform(3, 12, 3000)
     y = np.maximum(mean + rng.normal(0, np.where(mean < 6, 2.0, 0.3)), 0.5)
     pred = np.column_stack([mean - 0.1, mean + 0.1])
-    bent = combine("median", pred[:2000], y[:2000], pred[2000:], VIDEO, 0, 0)
+    bent = combine("median", pred[:2000], y[:2000], np.ones(2000), pred[2000:], VIDEO, 0, 0)
     assert VIDEO.loss(y[2000:], bent) < VIDEO.loss(y[2000:], mean[2000:]) - 0.01
 
 
 def test_a_method_that_does_not_exist_is_refused(level1):
     pred, y = level1
     with pytest.raises(DataError, match="method 'best': must be one of mean, rank_mean, blend, linear, median"):
-        combine("best", pred, y, pred, IMAGE, 0, 0)
+        combine("best", pred, y, ONE, pred, IMAGE, 0, 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -77,9 +96,9 @@ def test_of_several_labels_each_is_combined(level1, method):
     pred, y = level1
     two, both = np.stack([pred, 2 * pred], axis=2), np.column_stack([y, 2 * y])
     task = Task((MAE,), loss=mae, item_loss=None, error="mae", weight=np.ones_like)
-    made = combine(method, two, both, two[:50], task, 5, 0)
+    made = combine(method, two, both, ONE, two[:50], task, 5, 0)
     for j in range(2):  # twice the labels want the same weights
-        alone = combine(method, two[..., j], both[:, j], two[:50, :, j], task, 5, 0)
+        alone = combine(method, two[..., j], both[:, j], ONE, two[:50, :, j], task, 5, 0)
         np.testing.assert_allclose(made[:, j], alone)
 
 

@@ -1,4 +1,4 @@
-"""LightGBM with random splits on post, user and tag statistics. Parents: none. Asks: what do metadata alone reach?"""
+"""LightGBM with random splits on posts, users and streams. Parents: none. Asks: what do metadata alone reach?"""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,14 @@ PARENTS = ()
 
 @dataclass(frozen=True)
 class Config(Experiment):
-    features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels", "retrieval")
-    learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
+    features: tuple[str, ...] = (
+        *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
+        "stream",
+    )
+    label_features: tuple[str, ...] = ("account_counters", "label_means", "user_labels")
+    label_blocks: int = 20
+    level_blocks: int = 5
+    learner: LightGBM = LightGBM(objective="l2", rounds=400, num_leaves=15, extra_trees=True, feature_fraction=0.3)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ PARENTS = ()
 @dataclass(frozen=True)
 class Config(Experiment):
     features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "title_tags", "common_words")
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels")
-    learner: CatBoost = CatBoost(rounds=600, rsm=0.1)
+    label_features: tuple[str, ...] = ("account_counters", "label_means", "user_labels")
+    label_blocks: int = 20
+    learner: CatBoost = CatBoost(rounds=500, rsm=0.1)
 
 
 if __name__ == "__main__":

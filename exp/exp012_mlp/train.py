@@ -14,7 +14,7 @@ PARENTS = ()
 @dataclass(frozen=True)
 class Config(Experiment):
     features: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags")
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    label_features: tuple[str, ...] = ("account_counters",)
     learner: MLP = MLP(epochs=8, dropout=0.4)
 
 

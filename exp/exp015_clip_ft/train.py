@@ -17,8 +17,9 @@ class Config(Experiment):
         *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
         *("clip_ft_stats", "clip_ft_pca"),
     )
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels", "retrieval")
-    learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
+    label_features: tuple[str, ...] = ("account_counters", "label_means", "user_labels")
+    label_blocks: int = 20
+    learner: LightGBM = LightGBM(objective="l2", rounds=400, num_leaves=15, extra_trees=True, feature_fraction=0.3)
 
 
 if __name__ == "__main__":

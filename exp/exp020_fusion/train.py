@@ -1,4 +1,4 @@
-"""Second level of the image track. Parents: exp010-exp016. Asks: what do different models reach together?
+"""Second level of the image track. Parents: exp010-exp018. Asks: what do different models reach together?
 
 exp040_hyperfusion is not among them: beside exp015_clip_ft it helped on the later posts of one data set of two.
 """
@@ -13,10 +13,10 @@ PARENTS = (
     "exp010_lgbm",
     "exp011_catboost",
     "exp012_mlp",
-    "exp013_additive",
-    "exp014_text",
     "exp015_clip_ft",
     "exp016_linear",
+    "exp017_huber",
+    "exp018_linear_stream",
 )
 
 

@@ -43,7 +43,8 @@ class Config(Settings):
         *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
         *(name for names in REPRESENTATIONS.values() for name in names),
     )
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels", "retrieval")
+    label_features: tuple[str, ...] = ("account_counters", "label_means", "user_labels")
+    label_blocks: int = 20
     learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     resamples: int = 200  # of the holdout's posts, for the error of a difference

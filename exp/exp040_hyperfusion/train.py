@@ -38,7 +38,7 @@ class Config(Settings):
     text: tuple[str, ...] = ("clip_text_pca", "text_words", "tags_post", "title_tags")
     metadata: tuple[str, ...] = ("post_stats", "time_place", "user_behaviour", "tags_user")
     derived: tuple[str, ...] = ("similarity", "clusters")
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels")  # of the metadata tier
+    label_features: tuple[str, ...] = ("account_counters", "label_means", "user_labels")  # of the metadata tier
     catboost: CatBoost = CatBoost(objective="Huber:delta=1", rounds=2000, learning_rate=0.03, depth=8, rsm=0.3)
     tabnet: TabNet = TabNet(n_d=64, n_a=64, n_steps=5, epochs=50, batch_size=1024, learning_rate=0.02)
     mlp: MLP = MLP(epochs=8, dropout=0.4)
@@ -116,7 +116,7 @@ class HyperFusion(Model):
             self.data.labels[inner.query],
         )
         plain = fit(NONE, NONE)
-        blend = blend_weights(plain.mean(axis=2), true, self.task, config.trials, 0)
+        blend = blend_weights(plain.mean(axis=2), true, np.ones(len(true)), self.task, config.trials, 0)
         ladder = chain([plain], config.pseudo.refine(fit, plain, blend))
         return blend, *accepted_rounds(self.task.loss(true, pred.mean(axis=2) @ blend) for pred in ladder)
 

@@ -101,7 +101,6 @@ IDEAS = {
     "+ suggested words' embedding": few(features=("video_stats", "minilm_suggested")),
     "+ music titles' embedding": few(features=("video_stats", "minilm_music")),
     "+ user labels": few(label_features=("user_labels",)),
-    "+ retrieval": few(label_features=("retrieval",)),
     "+ content and user labels": few(features=TEXT, label_features=("user_labels",)),
     # training rows and low labels
     "half life of 180 days": Idea("few leaves", {"learner": FEW}, half_life=180),

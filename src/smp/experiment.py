@@ -40,6 +40,7 @@ class Experiment(Settings):
     features: tuple[str, ...]  # families that never saw a label
     label_features: tuple[str, ...] = ()  # families made from labels, computed inside each fit
     label_blocks: int = 5  # blocks in time that the labels learnt from are seen in, one after the other
+    level_blocks: int = 0  # the label less its level over so many blocks is learnt (smp.folds.label_level); 0: itself
     weight: Weight = "uniform"  # inverse_label turns an L1 loss into MAPE
     keep: Selection = Selection()  # of the training posts; exp030_sample_selection compares shares
     seeds: tuple[int, ...] = (0, 1, 2)  # predictions are averaged over seeds

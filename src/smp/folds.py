@@ -83,3 +83,17 @@ def label_blocks(data: Data, rows: np.ndarray, n_blocks: int) -> np.ndarray:
     block = np.full(len(data), n_blocks, np.int8)
     block[rows] = time_blocks(data.items["time"].iloc[rows], n_blocks)
     return block
+
+
+def label_level(data: Data, rows: np.ndarray, n_blocks: int) -> np.ndarray:
+    """The level of the labels at the time of every item, learnt from the positions `rows`; (n,) or (n, k).
+
+    The mean label of each of n_blocks blocks in time, linear between the middles of neighbouring blocks and flat before
+    the first and after the last: what a model of the label less its level adds to its predictions of later posts.
+    """
+    time, y = data.items["time"].to_numpy("datetime64[s]").astype(np.float64), data.labels[rows]
+    block = time_blocks(data.items["time"].iloc[rows], n_blocks)
+    middle = [time[rows][block == b].mean() for b in np.unique(block)]
+    means = np.stack([y[block == b].mean(axis=0) for b in np.unique(block)])
+    columns = [np.interp(time, middle, column) for column in means.reshape(len(means), -1).T]
+    return np.stack(columns, axis=1).reshape(len(time), *y.shape[1:])

@@ -21,7 +21,7 @@ from smp.disk.locks import acquire, locked, release
 from smp.disk.store import write_json
 from smp.errors import DataError, one_line_errors
 from smp.experiment import Experiment, Run, parse_run
-from smp.folds import load_folds
+from smp.folds import label_level, load_folds
 from smp.learners import Learner
 from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
@@ -73,27 +73,42 @@ class Tabular(Model):
         matrix = part_matrix(self.run.track, self.X, config.label_features, self.data, part, seed, config.label_blocks)
         train, query, y = matrix.take(part.train), matrix.take(part.query), self.data.labels[part.train]
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
+        level = np.zeros_like(self.data.labels)
+        if config.level_blocks:
+            level = label_level(self.data, part.train, config.level_blocks)
         keep = self.run.folder / "models" / f"seed{seed}" if part.kind == "full" else None
         if y.ndim == 1:
-            return self.fit_label(learner, train, y, query, seed, keep)
+            return self.fit_label(learner, train, y, query, level[part.train], level[part.query], seed, keep)
+        columns = zip(y.T, level[part.train].T, level[part.query].T)
         made = [
-            self.fit_label(learner, train, column, query, seed, keep and keep / f"label{j}")
-            for j, column in enumerate(y.T)
+            self.fit_label(learner, train, column, query, at, later, seed, keep and keep / f"label{j}")
+            for j, (column, at, later) in enumerate(columns)
         ]
         return np.stack(made, axis=1)
 
     def fit_label(
-        self, learner: Learner, train: FeatureMatrix, y: np.ndarray, query: FeatureMatrix, seed: int, keep: Path | None
+        self,
+        learner: Learner,
+        train: FeatureMatrix,
+        y: np.ndarray,
+        query: FeatureMatrix,
+        level: np.ndarray,
+        later: np.ndarray,
+        seed: int,
+        keep: Path | None,
     ) -> np.ndarray:
-        """Predictions (q,) of one label y (n,); the trained model is kept in a folder where one is named."""
+        """Predictions (q,) of one label y (n,), learnt as what it has over its level (n,) and added to `later` (q,).
+
+        The trained model is kept in a folder where one is named.
+        """
         weight = 1 / y if self.config.weight == "inverse_label" else None
-        fitted = learner.fit(train, y, weight, seed)
+        fitted = learner.fit(train, y - level, weight, seed)
         if keep:
             fitted.save(keep)
-        pred = fitted.predict(query)
+        pred = fitted.predict(query) + later
         if not self.config.median_folds:
             return pred
-        inner = out_of_fold(learner, train, y, weight, seed, self.config.median_folds)
+        inner = out_of_fold(learner, train, y - level, weight, seed, self.config.median_folds) + level
         return local_median(inner, y, self.task.weight(y), pred)
 
     def tuned(self) -> Learner:

@@ -35,9 +35,18 @@ class Fusion(Settings):
 
 
 def combine(
-    method: Method, train: np.ndarray, y: np.ndarray, query: np.ndarray, task: Task, trials: int, seed: int
+    method: Method,
+    train: np.ndarray,
+    y: np.ndarray,
+    learnt: np.ndarray,
+    query: np.ndarray,
+    task: Task,
+    trials: int,
+    seed: int,
 ) -> np.ndarray:
     """Combine level-1 predictions: learn on train (n, m) with labels y (n,), predict query (q, m) -> (q,).
+
+    learnt (n,): how many rows the models behind each row's predictions learnt from, which tells the forward parts.
 
     Of k labels they are (n, m, k), (n, k), (q, m, k) -> (q, k): each apart, but for the weights of a blend.
 
@@ -49,11 +58,12 @@ def combine(
     if method == "mean":
         return query.mean(axis=1)
     if method == "blend":
-        return np.einsum("qm...,m->q...", query, blend_weights(train, y, task, trials, seed))
+        return np.einsum("qm...,m->q...", query, blend_weights(train, y, learnt, task, trials, seed))
     if method not in METHODS:
         raise DataError(f"method '{method}': must be one of {', '.join(METHODS)}")
     if y.ndim == 2:
-        apart = [combine(method, train[..., j], y[:, j], query[..., j], task, trials, seed) for j in range(y.shape[1])]
+        labels = range(y.shape[1])
+        apart = [combine(method, train[..., j], y[:, j], learnt, query[..., j], task, trials, seed) for j in labels]
         return np.stack(apart, axis=1)
     if method == "rank_mean":
         ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
@@ -66,11 +76,19 @@ def combine(
     return LinearRegression(positive=True).fit(train, y, sample_weight=weight).predict(query)
 
 
-def blend_weights(train: np.ndarray, y: np.ndarray, task: Task, trials: int, seed: int) -> np.ndarray:
-    """(m,) weights >= 0 of sum 1 that minimise the loss on the columns of train (n, m[, k]); starts at equal ones."""
+def blend_weights(
+    train: np.ndarray, y: np.ndarray, learnt: np.ndarray, task: Task, trials: int, seed: int
+) -> np.ndarray:
+    """(m,) weights >= 0 of sum 1 that minimise the mean loss of the forward parts on the columns of train (n, m[, k]).
+
+    The predictions of one part have a common order, those of two have not; so each has its loss. It counts by the rows
+    that its models learnt from (learnt, (n,)), for the model that is asked in the end learns from the most: where there
+    were few, simpler models win. The search starts at equal weights.
+    """
     import optuna
 
-    m = train.shape[1]
+    m, sizes = train.shape[1], np.unique(learnt)
+    parts = [np.flatnonzero(learnt == size) for size in sizes]
 
     def weights_of(parameters: dict[str, float]) -> np.ndarray:
         raw = np.array([parameters[f"w{j}"] for j in range(m)])
@@ -79,7 +97,8 @@ def blend_weights(train: np.ndarray, y: np.ndarray, task: Task, trials: int, see
     def objective(trial: optuna.Trial) -> float:
         for j in range(m):
             trial.suggest_float(f"w{j}", 0, 1)
-        return task.loss(y, np.einsum("nm...,m->n...", train, weights_of(trial.params)))
+        blended = np.einsum("nm...,m->n...", train, weights_of(trial.params))
+        return float(np.average([task.loss(y[rows], blended[rows]) for rows in parts], weights=sizes))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
@@ -108,6 +127,8 @@ class Stack(Model):
         self.forward = forward.to_numpy().reshape(len(forward), *shape)
         self.forward_key, self.forward_row = keys.to_numpy(), data.ids.get_indexer(keys.index)
         self.holdout = holdout_of(self.parts)
+        sizes = {key: len(p.train) for key, p in forward_parts(self.parts, self.track.split).items()}
+        self.learnt = keys.map(sizes).to_numpy()
         self.compare()
 
     def known(self, part: Part) -> np.ndarray:
@@ -128,9 +149,9 @@ class Stack(Model):
     def combined(self, part: Part, method: Method) -> np.ndarray:
         """(q, seeds[, k]), clipped to the labels that the part learns from."""
         known, y, query = self.known(part), self.data.labels, self.inputs(part)
-        train, true = self.forward[known], y[self.forward_row[known]]
-        method = method if len(train) else "mean"
-        made = [combine(method, train, true, query, self.task, self.config.trials, s) for s in self.config.seeds]
+        train, true, learnt = self.forward[known], y[self.forward_row[known]], self.learnt[known]
+        method, trials = method if len(train) else "mean", self.config.trials
+        made = [combine(method, train, true, learnt, query, self.task, trials, s) for s in self.config.seeds]
         return np.stack(made, axis=1).clip(y[part.train].min(axis=0), y[part.train].max(axis=0))
 
     def compare(self) -> None:

@@ -51,10 +51,10 @@ def good(tmp_path_factory):
     return folder
 
 
-WORDS = {"text_words", "text_characters", "text_descriptions", "title_tags", "tags_post", "tags_user", "retrieval"}
-# The sentence encoder takes any text, user_behaviour has the account's columns, what reads embeddings its own tests.
+WORDS = {"text_words", "title_tags", "tags_post", "tags_user"}
+# user_behaviour has the account's columns, what reads embeddings its own tests.
 FAMILIES = tracks.get("image").families
-LEFT_OUT = {"minilm", "account", *(name for name, family in FAMILIES.items() if family.reads)}
+LEFT_OUT = {"account", *(name for name, family in FAMILIES.items() if family.reads)}
 
 
 @pytest.mark.parametrize("name", DEGENERATE)

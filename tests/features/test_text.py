@@ -10,42 +10,27 @@ def title_and_tags(posts):
     return [f"{title} {' '.join(tags)}" for title, tags in zip(posts["title"], posts["tags"])]
 
 
-@pytest.mark.parametrize(
-    ("family", "how"),
-    [
-        (text.words, {"analyzer": "word", "ngram_range": (1, 2)}),
-        (text.characters, {"analyzer": "char_wb", "ngram_range": (3, 5)}),
-    ],
-)
-def test_angles_are_those_of_tf_idf(random_posts, family, how):
+def test_angles_are_those_of_tf_idf(random_posts):
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     posts = random_posts[:40]
     texts = title_and_tags(posts)
-    vectorizer = TfidfVectorizer(sublinear_tf=True, **how).fit(sorted(set(texts)))  # each different text once
+    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2)).fit(
+        sorted(set(texts))
+    )  # each different text once
     truth = vectorizer.transform(texts).toarray()
-    made = family(posts, 40).astype(float)  # as many dimensions as texts: nothing is lost
+    made = text.words(posts, 40).astype(float)  # as many dimensions as texts: nothing is lost
     np.testing.assert_allclose(made @ made.T, truth @ truth.T, atol=0.01)
 
 
-@pytest.mark.parametrize("family", [text.words, text.characters, text.descriptions])
-def test_vectors_go_with_the_post_and_the_fit_is_a_sample(random_posts, family, monkeypatch):
+def test_vectors_go_with_the_post_and_the_fit_is_a_sample(random_posts, monkeypatch):
     monkeypatch.setattr(text, "FIT_TEXTS", 20)
     monkeypatch.setattr(text, "CHUNK", 7)
-    made = family(random_posts, 4)
+    made = text.words(random_posts, 4)
     assert made.dtype == np.float16 and np.isfinite(made).all() and made.any()
     shuffled = random_posts.sample(frac=1, random_state=1)
-    again = family(shuffled.assign(label=1.0), 4)[shuffled.index.get_indexer(random_posts.index)]
+    again = text.words(shuffled.assign(label=1.0), 4)[shuffled.index.get_indexer(random_posts.index)]
     np.testing.assert_array_equal(again, made)
-
-
-def test_descriptions_are_the_users(random_posts):
-    made = text.descriptions(random_posts, 3, 2)
-    assert made.shape == (len(random_posts), 5)
-    assert not made[(random_posts["user_description"] == "").to_numpy(), :3].any()
-    assert not made[(random_posts["location_description"] == "").to_numpy(), 3:].any()
-    for same in random_posts.groupby("user_description").indices.values():
-        assert (made[same, :3] == made[same[0], :3]).all()
 
 
 def test_title_and_tags_compared(make_posts):
@@ -63,10 +48,9 @@ def test_title_and_tags_compared(make_posts):
     assert np.isnan(cosine[3:]).all()
 
 
-@pytest.mark.parametrize("family", [text.words, text.characters, text.descriptions])
-def test_no_text_no_vector(bare_posts, family):
-    assert not family(bare_posts, 4).any()
-    assert len(family(bare_posts.iloc[:1], 4)) == 1
+def test_no_text_no_vector(bare_posts):
+    assert not text.words(bare_posts, 4).any()
+    assert len(text.words(bare_posts.iloc[:1], 4)) == 1
     assert text.title_tags(bare_posts).isna().all(axis=None)
 
 
@@ -117,8 +101,10 @@ def test_sentences_of_like_meaning_are_near_and_shards_are_resumed(make_posts, t
     np.testing.assert_allclose(text.embed_texts(strings, folder).astype(float), made.astype(float), atol=2e-3)
     assert len(encoded) == 1
     posts = make_posts([{"Title": a, "Alltags": b} for a, b in texts])
-    np.testing.assert_array_equal(text.sentences(posts, folder, dims=4), text.pca(made, 4))
-    assert len(encoded) == 1
+    of_titles = text.embed_texts(pa.array([a for a, _ in texts]), folder)
+    made_before = len(encoded)
+    np.testing.assert_array_equal(text.content_sentences(posts, folder, dims=4), text.pca(of_titles, 4))
+    assert len(encoded) == made_before
 
 
 def test_common_words_are_those_of_most_texts(make_posts):

@@ -9,7 +9,7 @@ from smp.features import time_place
 
 
 def test_clocks_and_calendars(random_posts):
-    made = time_place.build(random_posts).join(time_place.season(random_posts))
+    made = time_place.build(random_posts)
     first = random_posts["time"].min()
     for post, row in random_posts.iterrows():
         utc = datetime.fromtimestamp(row["time"].timestamp(), UTC)
@@ -20,13 +20,10 @@ def test_clocks_and_calendars(random_posts):
             "time_hour": local.hour,
             "time_weekday": local.weekday(),
             "time_hour_of_week": 24 * local.weekday() + local.hour,
-            "time_week": local.isocalendar().week,
-            "time_month": local.month,
             "time_day": (row["time"] - first).total_seconds() / 86_400,
             "time_hour_sin": math.sin(2 * math.pi * hours / 24),
             "time_hour_cos": math.cos(2 * math.pi * hours / 24),
             "time_weekday_sin": math.sin(2 * math.pi * local.weekday() / 7),
-            "time_month_cos": math.cos(2 * math.pi * (local.month - 1) / 12),
         }
         assert {k: got[k] for k in expected} == pytest.approx(expected, abs=1e-5)
     assert not made.filter(like="time_").isna().any(axis=None)

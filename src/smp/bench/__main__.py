@@ -1,12 +1,12 @@
-"""`python -m smp.bench full | tabular | representations | smpd30k | readme`."""
+"""`python -m smp.bench full | tabular | representations | readme`."""
 
 import tyro
 
 from smp.bench.full import full, readme
-from smp.bench.tabular import representations, smpd30k, tabular
+from smp.bench.tabular import representations, tabular
 from smp.errors import one_line_errors
 
-COMMANDS = {"full": full, "tabular": tabular, "representations": representations, "smpd30k": smpd30k, "readme": readme}
+COMMANDS = {"full": full, "tabular": tabular, "representations": representations, "readme": readme}
 
 if __name__ == "__main__":
     with one_line_errors():

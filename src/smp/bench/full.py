@@ -27,7 +27,7 @@ from smp.tracks.load import load_data
 
 WIDTH, COMPONENTS = 7 * 512, 7 * 32  # of CLIP_FT (eq. 11) with ViT-B/32, and of its principal components
 ROUNDS = 20  # of every booster: what is measured is the way there, not the score
-PLAIN = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags", "text_words")
+PLAIN = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags", "stream")
 
 
 # What exp/README.md shows of a bench: its command and file, a title, and columns with their names (none: as they are).
@@ -78,7 +78,8 @@ TABLES = (
 class Trees(Experiment):
     learner: Learner = LightGBM(objective="huber", rounds=ROUNDS, feature_fraction=0.4)
     features: tuple[str, ...] = (*PLAIN, "clip_ft_pca")
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding")
+    label_features: tuple[str, ...] = ("account_counters", "label_means")
+    label_blocks: int = 20
     seeds: tuple[int, ...] = (0,)
 
 

@@ -1,4 +1,4 @@
-"""Measurements: `python -m smp.bench tabular`, `representations` (encoders, CLIP_FT) and `smpd30k` (real rows)."""
+"""Measurements: `python -m smp.bench tabular`, and `representations` (encoders, CLIP_FT)."""
 
 import multiprocessing
 import resource
@@ -9,22 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import tyro
 
 from smp import features, paths, tracks
 from smp.disk.store import replacing
-from smp.features import target_encoding, time_place
-from smp.folds import label_blocks, make_folds, time_blocks
-from smp.learners import CatBoost, LightGBM
+from smp.folds import label_blocks, make_folds
+from smp.learners import LightGBM
 from smp.matrix import FeatureMatrix
-from smp.metrics import mae, src
 from smp.oof import Part, cross_fit, parts_of
 from smp.tracks import demo
 from smp.tracks.base import Data
 from smp.tracks.image import read as image
 
 FAMILIES, SPLIT = tracks.get("image").families, tracks.get("image").split
+BLOCKS = 20  # of earlier labels
 FULL = 486_000  # posts of SMPD-Image
 WIDE = 3_600  # columns of the paper's features (eq. 11) with ViT-L/14
 
@@ -74,11 +71,9 @@ def tabular(posts: int = FULL, wide: int = WIDE) -> None:
 
 
 def label_family(name: str, data: Data) -> None:
-    """A family made from labels, as the full fit would make it; the text space is drawn at random."""
-    family = FAMILIES[name]
-    more = {"vectors": np.random.default_rng(0).normal(size=(len(data), 64))} if family.vectors else {}
-    block = label_blocks(data, np.flatnonzero(data.labelled), SPLIT.blocks)
-    family.build(data.items, data.labels, block, 0, **more)
+    """A family made from labels, as the full fit would make it."""
+    block = label_blocks(data, np.flatnonzero(data.labelled), BLOCKS)
+    FAMILIES[name].build(data.items, data.labels, block, 0)
 
 
 def measured(function: Callable, *arguments: object) -> dict[str, float]:
@@ -242,46 +237,3 @@ def project(
         "pictures_gb": FULL * picture_bytes / 1e9, "store_gb": FULL * dim * 2 * (2 + tokens) / 1e9,
         "features_gb": FULL * dim * 2 * 7 / 1e9,
     }  # fmt: skip
-
-
-def smpd30k(folder: tyro.conf.Positional[Path], seeds: int = 3) -> None:
-    """Real SMPD-Image rows without users or pictures: what the applicable families reach on the later fifth.
-
-    The rows of train.csv (row, n_tags, category, concept, subcategory_id, postdate, label) are split in time blocks
-    like any posts; a model learned on the first four predicts the last. Prints SRC and MAE, mean and sd over seeds.
-
-    Args:
-        folder: holds train.csv.
-        seeds: models a row of the table.
-    """
-    raw = pd.read_csv(folder / "train.csv", keep_default_na=False)
-    names = {"subcategory": "subcategory_id", "category": "category", "concept": "concept"}
-    posts = pd.DataFrame({k: pd.Categorical(raw[v]) for k, v in names.items()}).assign(
-        time=pd.to_datetime(raw["postdate"], unit="s", utc=True).dt.as_unit("s"),
-        n_tags=raw["n_tags"],
-    )
-    posts["tags"] = pd.Series(
-        [[]] * len(posts), dtype=pd.ArrowDtype(pa.list_(pa.string()))
-    )  # their words are not there
-    posts.index = pd.Index(raw["row"].astype(str), name="post_id")
-    y, block = raw["label"].to_numpy(np.float64), time_blocks(posts["time"], SPLIT.blocks)
-    train, late = block < SPLIT.blocks - 1, block == SPLIT.blocks - 1
-    classes = FeatureMatrix.from_table(posts[[*names, "n_tags"]])
-    clock = classes.join(FeatureMatrix.from_table(time_place.build(posts)))
-    visible = np.where(train, y, np.nan)
-    encoded = clock.join(FeatureMatrix.from_table(target_encoding.build(posts, visible, block, 0)))
-    families = {"classes, tag count": classes, "+ time": clock, "+ target encoding": encoded}
-    learners = {
-        "LightGBM l2": LightGBM(rounds=300),
-        "LightGBM huber": LightGBM(objective="huber", rounds=300, feature_fraction=0.4),
-        "CatBoost": CatBoost(rounds=300),
-    }
-    rows = []
-    for family, X in families.items():
-        for name, learner in learners.items():
-            pred = [learner.fit(X.take(train), y[train], seed=s).predict(X.take(late)) for s in range(seeds)]
-            scores = {m.__name__: [m(y[late], p) for p in pred] for m in (src, mae)}
-            flat = {k: f"{np.mean(v):.4f} +- {np.std(v):.4f}" for k, v in scores.items()}
-            rows.append({"features": family, "learner": name, "rows": int(late.sum()), **flat})
-            print(rows[-1], flush=True)
-    print(pd.DataFrame(rows).to_string(index=False))

@@ -26,8 +26,7 @@ def key(track: str, name: str) -> str:
     """What a family's cached values depend on: the data and the code (or the file, when it was not made here)."""
     if family := _families(track).get(name):
         beside = "-" + stat_key(family.inputs()) if family.inputs else ""
-        read = (*family.reads, *((family.vectors,) if family.vectors else ()))
-        made_of = "".join(f"-{key(track, other)}" for other in read)
+        made_of = "".join(f"-{key(track, other)}" for other in family.reads)
         return f"{fingerprint(track)}-{code_hash(family.build.__module__)}{beside}{made_of}"
     path = _locate(track, name)
     return read_note(path).get("key") or f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
@@ -88,8 +87,7 @@ def from_labels(
     tables = []
     for name in names:
         family = _families(track)[name]
-        more = {"vectors": load(track, [family.vectors], data).dense()} if family.vectors else {}
-        more |= {"events": data.events} if family.events else {}
+        more = {"events": data.events} if family.events else {}
         if y.ndim == 1:
             tables.append(family.build(data.items, y, block, seed, **more))
         else:

@@ -1,4 +1,4 @@
-"""Sums over the labels that a row may see: those of earlier time blocks, or of all other blocks, never of its own."""
+"""Sums over the labels that a row may see: those of earlier time blocks, never of its own or of later ones."""
 
 from dataclasses import dataclass
 
@@ -30,11 +30,11 @@ class GroupSums:
         return self.total / (self.count + strength)
 
 
-def group_sums(key: np.ndarray, y: np.ndarray, block: np.ndarray, two_sided: bool = False) -> GroupSums:
-    """Count, sum and sum of squares of the labels with a row's key in earlier blocks, or in all other blocks.
+def group_sums(key: np.ndarray, y: np.ndarray, block: np.ndarray) -> GroupSums:
+    """Count, sum and sum of squares of the labels with a row's key in earlier blocks.
 
     key (n,) int codes, -1 = missing (sees and shows nothing); y (n,) with NaN where a label is hidden; block (n,) int.
-    Sums are made per (key, block) cell and then cell by cell over the blocks before (and after) it, not as a total
+    Sums are made per (key, block) cell and then cell by cell over the blocks before it, not as a total
     minus the row's own part: so not even the last bit of a result depends on a label of the row's own block. Time
     and memory go with n + largest key * blocks. Raises ValueError when the lengths differ.
     """
@@ -51,8 +51,6 @@ def group_sums(key: np.ndarray, y: np.ndarray, block: np.ndarray, two_sided: boo
         reach = np.zeros_like(own)
         if len(blocks) > 1:
             reach[:, 1:] = own[:, :-1].cumsum(axis=1)
-            if two_sided:
-                reach[:, :-1] += own[:, :0:-1].cumsum(axis=1)[:, ::-1]
         return np.where(key >= 0, reach.reshape(-1)[cell], 0.0)
 
     return GroupSums(seen(None), seen(label), seen(label * label))

@@ -1,28 +1,23 @@
 """The families that two tracks or more can have; a room takes those it wants into its own list."""
 
-from smp.features import post_stats, retrieval, tags, target_encoding, text, time_place, user_behaviour, user_labels
+from smp.features import label_means, post_stats, stream, tags, text, time_place, user_behaviour, user_labels
 from smp.tracks.base import Family
-
-WORDS = "text_words"  # the space in which `retrieval` looks for like posts
 
 SHARED = {
     "post_stats": Family(post_stats.build),
     "time_place": Family(time_place.build),
-    "season": Family(time_place.season),
     "user_behaviour": Family(user_behaviour.build),  # the account's columns are among them
     "account": Family(user_behaviour.account),
     "user_id": Family(user_behaviour.identity),
     "common_words": Family(text.common_words),
     "text_words": Family(text.words),
-    "text_characters": Family(text.characters),
     "title_tags": Family(text.title_tags),
-    "minilm": Family(text.sentences, shards=True),
     "minilm_content": Family(text.content_sentences, shards=True),
     "tags_post": Family(tags.post_embedding),
     "tags_user": Family(tags.user_embedding),
+    "stream": Family(stream.build),
+    "label_means": Family(label_means.build, labels=True),
     "user_labels": Family(user_labels.build, labels=True),
-    "target_encoding": Family(target_encoding.build, labels=True),
-    "retrieval": Family(retrieval.build, labels=True, vectors=WORDS),
 }
 
 

@@ -1,4 +1,4 @@
-"""Titles, tags and descriptions as short vectors: TF-IDF by truncated SVD, a packaged sentence encoder, and PCA."""
+"""Titles and tags as short vectors: TF-IDF by truncated SVD, a packaged sentence encoder, and PCA."""
 
 import hashlib
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.sparse import csr_matrix, hstack
+from scipy.sparse import csr_matrix
 
 from smp.disk.store import replacing
 from smp.errors import DataError
@@ -34,25 +34,6 @@ def words(posts: pd.DataFrame, dims: int = 64) -> np.ndarray:
     """(n, dims) float16: TF-IDF of words and pairs of words of the title and the tags, by truncated SVD."""
     texts, row = _distinct(_title_and_tags(posts))
     return _embed(texts, _counter(analyzer="word", ngram_range=(1, 2)), dims)[row]
-
-
-def characters(posts: pd.DataFrame, dims: int = 32) -> np.ndarray:
-    """(n, dims) float16: TF-IDF of runs of 3 to 5 characters inside words of title and tags, by truncated SVD."""
-    texts, row = _distinct(_title_and_tags(posts))
-    return _embed(texts, _counter(analyzer="char_wb", ngram_range=(3, 5)), dims)[row]
-
-
-def descriptions(posts: pd.DataFrame, dims: int = 32, location_dims: int = 16) -> np.ndarray:
-    """(n, dims + location_dims) float16: the user's description, then their location, each by TF-IDF of words, pairs of
-    words and runs of 3 to 5 characters, and truncated SVD; 0 for an empty text. Each different text is counted once.
-    """
-    word = _counter(analyzer="word", ngram_range=(1, 2))
-    character = _counter(analyzer="char_wb", ngram_range=(3, 5))
-    parts = []
-    for column, d in {"user_description": dims, "location_description": location_dims}.items():
-        texts, row = _distinct(arrow(posts[column]))
-        parts.append(_embed(texts, lambda t: hstack([word(t), character(t)], format="csr"), d)[row])
-    return np.hstack(parts)
 
 
 def common_words(posts: pd.DataFrame, count: int = 512) -> np.ndarray:
@@ -88,11 +69,6 @@ def title_tags(posts: pd.DataFrame, dims: int = 64) -> pd.DataFrame:
         shared = np.asarray((a > 0).multiply(b > 0).sum(axis=1)).ravel()
         np.divide(shared, np.diff(a.indptr), out=out[at, 1], where=both)
     return pd.DataFrame(out[row], columns=["title_tags_cosine", "title_tags_overlap"], index=posts.index)
-
-
-def sentences(posts: pd.DataFrame, shards: Path, dims: int = 48) -> np.ndarray:
-    """(n, dims) float16 principal components of the sentence embeddings of "title. tags"; see `embed_texts`."""
-    return pca(embed_texts(_title_and_tags(posts, ". "), shards), dims)
 
 
 def content_sentences(posts: pd.DataFrame, shards: Path, dims: int = 16) -> np.ndarray:
@@ -205,8 +181,8 @@ def _distinct(strings: pa.Array) -> tuple[list[str], np.ndarray]:
     return texts.to_pylist(), code
 
 
-def _title_and_tags(posts: pd.DataFrame, between: str = " ") -> pa.Array:
-    parts = arrow(posts["title"]), joined_tags(posts), pa.scalar(between)
+def _title_and_tags(posts: pd.DataFrame) -> pa.Array:
+    parts = arrow(posts["title"]), joined_tags(posts), pa.scalar(" ")
     return pc.binary_join_element_wise(*(part.cast(pa.large_string()) for part in parts))
 
 

@@ -33,18 +33,6 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=posts.index)
 
 
-def season(posts: pd.DataFrame) -> pd.DataFrame:
-    """ISO week, month (1-12) and the month's sine and cosine, one row a post, on the user's clock.
-
-    A family of its own, which no default takes: in data of about a year each month comes once, so that a season is a
-    trend in disguise, and later posts fall into months that the training posts do not know.
-    """
-    clock = pd.Series(local_seconds(posts).astype(np.int64).astype("datetime64[s]")).dt
-    month = clock.month.to_numpy()
-    columns = {"time_week": clock.isocalendar()["week"].to_numpy(np.float32), "time_month": month}
-    return pd.DataFrame(columns | _cyclic("month", (month - 1) / 12), index=posts.index).astype(np.float32)
-
-
 def seconds(column: pd.Series) -> np.ndarray:
     """(n,) float64 seconds since 1970 of a time column, with a zone (then UTC) or without; NaN for NaT."""
     values = column.to_numpy("datetime64[s]")

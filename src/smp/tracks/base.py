@@ -78,7 +78,6 @@ class Family:
     build: Callable
     reads: tuple[str, ...] = ()  # stored embeddings that follow the items, (n, d) each
     labels: bool = False
-    vectors: str = ""  # a family of embeddings, given as vectors=
     events: bool = False  # given as events=
     edges: bool = False  # given as edges=
     shards: bool = False  # a folder for long work that goes on where it stopped, given as shards=

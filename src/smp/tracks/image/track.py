@@ -8,13 +8,12 @@ import pandas as pd
 
 from smp import paths
 from smp.disk import pictures
-from smp.features import text
 from smp.features.shared import pick
 from smp.metrics import MAE, SRC, Task, mae, src
 from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.image import demo
 from smp.tracks.image.exhibits import EXHIBITS
-from smp.tracks.image.features import account_counters, clusters, picture_stats, similarity
+from smp.tracks.image.features import account_counters, clusters, similarity
 from smp.tracks.image.read import SITE, files, read
 
 
@@ -43,11 +42,8 @@ def media(folder: Path, posts: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 FAMILIES = {
-    **pick("post_stats", "time_place", "season", "user_behaviour", "account", "user_id", "title_tags", "minilm"),
-    **pick("common_words", "text_words", "text_characters", "tags_post", "tags_user"),
-    **pick("user_labels", "target_encoding", "retrieval"),
-    "text_descriptions": Family(text.descriptions),
-    "picture_stats": Family(picture_stats.build, inputs=picture_stats.folders),
+    **pick("post_stats", "time_place", "user_behaviour", "account", "user_id", "title_tags", "common_words"),
+    **pick("text_words", "tags_post", "tags_user", "stream", "label_means", "user_labels"),
     "account_counters": Family(account_counters.masked, labels=True, inputs=account_counters.files, external=True),
     "similarity": Family(similarity.build, reads=("clip_image", "clip_text", "clip_title_text", "clip_tags_text")),
     "clusters": Family(clusters.build, reads=("clip_image", "clip_text")),

@@ -34,7 +34,7 @@ def media(folder: Path, posts: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 
 FAMILIES = {
-    **pick("time_place", "text_words", "minilm_content", "tags_post", "user_labels", "target_encoding", "retrieval"),
+    **pick("time_place", "text_words", "minilm_content", "tags_post", "user_labels"),
     "video_stats": Family(video_stats.build),
     "video_users": Family(video_stats.users),
     "video_ratios": Family(video_stats.ratios),

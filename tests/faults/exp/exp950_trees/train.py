@@ -13,8 +13,8 @@ PARENTS = ()
 
 @dataclass(frozen=True)
 class Config(Experiment):
-    features: tuple[str, ...] = ("post_stats", "time_place", "picture_stats")
-    label_features: tuple[str, ...] = ("target_encoding",)
+    features: tuple[str, ...] = ("post_stats", "time_place", "stream")
+    label_features: tuple[str, ...] = ("label_means",)
     learner: LightGBM = LightGBM(rounds=60)
     seeds: tuple[int, ...] = (0, 1)
 

@@ -1,4 +1,4 @@
-"""LightGBM on the words too: titles, tags, descriptions as TF-IDF vectors. Parents: none. Asks: what do words add?"""
+"""exp010 with a loss that outliers cannot bend. Parents: none. Asks: what does a loss for the absolute error add?"""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,12 @@ PARENTS = ()
 class Config(Experiment):
     features: tuple[str, ...] = (
         *("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags"),
-        *("text_words", "text_characters", "text_descriptions"),
+        "stream",
     )
-    label_features: tuple[str, ...] = ("account_counters", "target_encoding", "user_labels")
-    learner: LightGBM = LightGBM(objective="huber", rounds=800, num_leaves=8, feature_fraction=0.1)
+    label_features: tuple[str, ...] = ("account_counters", "label_means", "user_labels")
+    label_blocks: int = 20
+    level_blocks: int = 5
+    learner: LightGBM = LightGBM(objective="huber", rounds=400, num_leaves=15, extra_trees=True, feature_fraction=0.3)
 
 
 if __name__ == "__main__":

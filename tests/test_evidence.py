@@ -1,0 +1,72 @@
+"""The rule for "better" against scipy's paired test, and against noise that holds nothing."""
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from smp.evidence import gain
+from smp.metrics import MAE, SRC
+
+
+def predictions(rng, n, seeds, noise):
+    y = rng.normal(6, 2, n)
+    return y, y[:, None] + noise * rng.normal(size=(n, 1)) + 0.05 * rng.normal(size=(n, seeds))
+
+
+def test_with_one_seed_and_a_mean_error_it_is_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    y, a = predictions(rng, 400, 1, 1.0)
+    b = a + 0.3 * rng.normal(size=a.shape)
+    found, wanted = gain(MAE, y, a, b), ttest_rel(np.abs(y - b[:, 0]), np.abs(y - a[:, 0]))
+    assert found.mean == pytest.approx(np.mean(np.abs(y - b[:, 0]) - np.abs(y - a[:, 0])))
+    assert found.mean / found.se == pytest.approx(wanted.statistic, rel=0.12)
+
+
+def test_better_is_positive_for_either_direction_and_three_answers_are_given():
+    rng = np.random.default_rng(1)
+    y, a = predictions(rng, 600, 3, 0.5)
+    b = a + rng.normal(size=(600, 1))
+    for metric in (SRC, MAE):
+        assert gain(metric, y, a, b).answer == "yes"
+        assert gain(metric, y, b, a).answer == "no"
+        assert gain(metric, y, a, a).answer == "not resolved"
+
+
+def test_seeds_that_disagree_leave_it_open():
+    rng = np.random.default_rng(2)
+    y, a = predictions(rng, 2000, 2, 0.5)
+    b = a.copy()
+    b[:, 0] += 0.6 * rng.normal(size=2000)  # a gain in one seed of two
+    assert gain(MAE, y, a[:, :1], b[:, :1]).answer == "yes"
+    assert gain(MAE, y, a, b).answer == "not resolved"
+
+
+def test_groups_that_move_together_count_as_one():
+    rng = np.random.default_rng(3)
+    y, user = rng.normal(6, 1, 600), np.repeat(np.arange(20), 30)
+    a = y[:, None] + 1.0
+    b = a + np.repeat(rng.normal(0.05, 0.3, 20), 30)[:, None]
+    assert gain(MAE, y, a, b, group=user).se > 3 * gain(MAE, y, a, b).se
+
+
+def test_parts_are_judged_apart():
+    y, part = np.tile(np.arange(50.0), 2), np.repeat([0, 1], 50)
+    a = (y + 100 * part)[:, None]  # perfect order in each part, not over both
+    b = (-y + 100 * part)[:, None]
+    assert gain(SRC, y, a, b, part=part).mean == pytest.approx(2.0)
+
+
+def test_pure_noise_is_called_better_or_worse_as_rarely_as_the_level_says():
+    rng, wrong = np.random.default_rng(4), 0
+    for _ in range(200):
+        y = rng.normal(size=60)
+        a, b = (y[:, None] + rng.normal(size=(60, 2)) for _ in range(2))
+        wrong += gain(MAE, y, a, b).answer != "not resolved"
+    assert wrong <= 20  # 5 % are 10; more than 20 come once in a thousand
+
+
+def test_more_comparisons_ask_for_more():
+    rng = np.random.default_rng(5)
+    y, a = predictions(rng, 300, 1, 1.0)
+    b = a + 0.25 * rng.normal(size=a.shape) + 0.02
+    assert gain(MAE, y, a, b, tried=10_000).answer == "not resolved" != gain(MAE, y, a, a - 3).answer
