@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -72,16 +73,24 @@ class Tabular(Model):
         matrix = part_matrix(self.run.track, self.X, config.label_features, self.data, part, seed, config.label_blocks)
         train, query, y = matrix.take(part.train), matrix.take(part.query), self.data.labels[part.train]
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
+        keep = self.run.folder / "models" / f"seed{seed}" if part.kind == "full" else None
         if y.ndim == 1:
-            return self.fit_label(learner, train, y, query, seed)
-        return np.stack([self.fit_label(learner, train, column, query, seed) for column in y.T], axis=1)
+            return self.fit_label(learner, train, y, query, seed, keep)
+        made = [
+            self.fit_label(learner, train, column, query, seed, keep and keep / f"label{j}")
+            for j, column in enumerate(y.T)
+        ]
+        return np.stack(made, axis=1)
 
     def fit_label(
-        self, learner: Learner, train: FeatureMatrix, y: np.ndarray, query: FeatureMatrix, seed: int
+        self, learner: Learner, train: FeatureMatrix, y: np.ndarray, query: FeatureMatrix, seed: int, keep: Path | None
     ) -> np.ndarray:
-        """Predictions (q,) of one label y (n,)."""
+        """Predictions (q,) of one label y (n,); the trained model is kept in a folder where one is named."""
         weight = 1 / y if self.config.weight == "inverse_label" else None
-        pred = learner.fit(train, y, weight, seed).predict(query)
+        fitted = learner.fit(train, y, weight, seed)
+        if keep:
+            fitted.save(keep)
+        pred = fitted.predict(query)
         if not self.config.median_folds:
             return pred
         inner = out_of_fold(learner, train, y, weight, seed, self.config.median_folds)
