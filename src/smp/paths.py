@@ -27,6 +27,11 @@ def official(track: str) -> Path:
     return folder / f"smpd_{track}"
 
 
+def weights() -> Path:
+    """Folder of pretrained weights laid by hand, beside the tracks' official files."""
+    return _folder("SMP_INPUT", "input") / "weights"
+
+
 def is_demo(track: str) -> bool:
     """True when no official files of the track are there and generated data stand in for them."""
     folder = official(track)
@@ -34,7 +39,7 @@ def is_demo(track: str) -> bool:
 
 
 def demo_data() -> Path:
-    """Folder of the generated data set: smpd_image/, smpd_video/, truth/ and ceiling.json."""
+    """Folder of the generated data set: smpd_<track>/ each, and truth/."""
     return _folder("SMP_OUTPUT", "output") / "demo" / "input"
 
 

@@ -9,7 +9,7 @@ from smp.errors import DataError
 
 def local_folder(repo: str) -> Path:
     """Where files of a repository can be laid by hand: weights/<owner>--<name>/ beside the official data."""
-    return paths.official("image").parent / "weights" / repo.replace("/", "--")
+    return paths.weights() / repo.replace("/", "--")
 
 
 def hub_folder(repo: str, needed: Sequence[str], optional: Sequence[str] = ()) -> Path:

@@ -13,6 +13,7 @@ from smp.disk.hashes import code_hash, stat_key
 from smp.disk.locks import locked
 from smp.disk.store import read_note, read_table, write_table, writing
 from smp.errors import DataError
+from smp.tracks import demo
 from smp.tracks.base import Data
 
 _NOT_ENTERED = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
@@ -25,19 +26,17 @@ def ensure_data(track: str) -> Path:
     """
     if not paths.is_demo(track):
         return paths.data(track)
-    with locked(paths.lock(track, "demo_data")):
-        folder, posts = paths.demo_data(), paths.demo_posts()
+    with locked(paths.lock(track, f"demo-{track}")):
+        folder, posts = paths.data(track), paths.demo_posts()
         if not folder.is_dir():
-            from smp.tracks import demo
-
             print(f"No official files in {paths.official(track)}: GENERATING DEMO data.", file=sys.stderr)
             with writing(folder):
-                demo.generate(folder, posts=posts)
-        found = json.loads((folder / "ceiling.json").read_text())["posts"]
+                demo.generate(folder.parent, posts=posts, only=(track,))
+        found = ceiling(track)["posts"]
         if found != posts:
-            remedy = f"set SMP_DEMO_POSTS={found}, point SMP_OUTPUT at another folder or delete {folder.parent}"
+            remedy = f"set SMP_DEMO_POSTS={found}, point SMP_OUTPUT at another folder or delete {folder.parents[1]}"
             raise DataError(f"{folder}: holds {found} demo posts, not {posts}; {remedy}")
-    return paths.data(track)
+    return folder
 
 
 def load_data(track: str) -> Data:
@@ -87,7 +86,7 @@ def ceiling(track: str) -> dict | None:
     """The best scores the demo's generating model allows, or None for official data."""
     if not paths.is_demo(track):
         return None
-    return json.loads((paths.demo_data() / "ceiling.json").read_text())[track]
+    return json.loads(demo.ceiling_file(paths.data(track).parent, track).read_text())
 
 
 def _cache(track: str, part: str = "") -> Path:

@@ -168,9 +168,6 @@ def test_old_user_data_as_columns(tmp_path):
             files[split, "user"] = {key: {str(i): row[key] for i, row in enumerate(table)} for key in table[0]}
 
     same(read(tmp_path / "a", as_columns, old=True)[0], read(tmp_path / "b", old=True)[0])
-    vectors, expected = (image.read_description_vectors(tmp_path / name) for name in "ab")
-    for key in image.VECTORS:
-        np.testing.assert_array_equal(vectors[key][1], expected[key][1])
 
 
 @pytest.mark.parametrize("kind", [int, float])
@@ -431,41 +428,3 @@ def test_old_ids_that_climb(tmp_path):
 
     with pytest.raises(DataError, match="no path inside"):
         read(tmp_path, climb, old=True)
-
-
-# --- description vectors ---
-
-
-def test_description_vectors(tmp_path):
-    def missing(files):
-        files["train", "user"][2]["location_description"] = "\n"
-        files["test", "user"][0]["location_description"] = None
-
-    vectors = image.read_description_vectors(official(tmp_path, missing, old=True))
-    ids, values = vectors["user_description"]
-    assert ids.tolist() == ["775", "1001", "1002", "1116"]  # row 1 of each split is all zero
-    assert values.shape == (4, 399) and values.dtype == np.float16
-    np.testing.assert_array_equal(values[1], ((2 + np.arange(399)) / 8).astype("float16"))
-    ids, values = vectors["location_description"]
-    assert ids.tolist() == ["775", "1002"] and values.shape == (2, 400)
-
-
-def test_new_layout_has_no_vectors(tmp_path):
-    assert image.read_description_vectors(official(tmp_path)) == {}
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [("1.0,2.0", "row 3: user_description has 2 numbers, not 399"), ("x" + ",0" * 398, "row 3: .* 'x', no number")],
-)
-def test_bad_vector(tmp_path, value, words):
-    folder = official(tmp_path, put("train", "user", 2, "user_description", value), old=True)
-    with pytest.raises(DataError, match=words):
-        image.read_description_vectors(folder)
-
-
-@pytest.mark.parametrize("change", [lambda user: user.pop(), lambda user: user.append(user[0])])
-def test_vectors_of_another_number(tmp_path, change):
-    folder = official(tmp_path, lambda files: change(files["test", "user"]), old=True)
-    with pytest.raises(DataError, match=r"test_userdata.json: [13] rows for 2 posts"):
-        image.read_description_vectors(folder)

@@ -37,7 +37,7 @@ KEYS = {
     ),
 }
 SPELLINGS = {"Title": "Tile", "timezone_id": "timezone_timezone_id"}  # as the site, and the old layout, have them
-VECTORS = {"user_description": 399, "location_description": 400}  # floats a post in the old layout
+DESCRIPTIONS = ("user_description", "location_description")  # in the old layout 399 and 400 floats a post
 NEW_NAMES = {  # 2024 and later: {split}_allmetadata_json/
     "additional": "{}_additional_information.json",
     "category": "{}_category.json",
@@ -79,32 +79,6 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     return Data(_posts(raw, found, quirks), labels), {name: int(n) for name, n in quirks.items() if n}
 
 
-def read_description_vectors(folder: Path) -> dict[str, tuple[pd.Index, np.ndarray]]:
-    """The old layout's description vectors: user_description (n, 399) and location_description (m, 400), float16.
-
-    Each comes with the ids of its rows; a post whose vector is empty or all zero (= missing) has no row. Empty for the
-    new layout, whose descriptions are text. The files (gigabytes) are streamed, never held.
-    """
-    found: dict[str, tuple[list, list]] = {key: ([], []) for key in VECTORS}
-    for files in _locate(folder).values():
-        if not _is_old(files):
-            continue
-        path, quirks = files["user"], Counter()
-        ids = pd.Index(_ids(_columns(files["additional"], ("Pid",), quirks)["Pid"], files["additional"], "Pid"))
-        start = 0
-        for batch in _batches(_rows(path, quirks), 4096):
-            for key, (kept_ids, kept) in found.items():
-                kept_rows, vectors = _vectors([row.get(key) for row in batch], path, key, start)
-                if kept_rows.size and kept_rows[-1] >= len(ids):
-                    break
-                kept_ids.append(ids[kept_rows])
-                kept.append(vectors)
-            start += len(batch)
-        if start != len(ids):
-            raise DataError(f"{path}: {start:,} rows for {len(ids):,} posts of {files['additional'].name}; {AGAIN}")
-    return {key: (ids[0].append(ids[1:]), np.concatenate(kept)) for key, (ids, kept) in found.items() if kept}
-
-
 # --- which files ---
 
 
@@ -142,8 +116,8 @@ def _read_split(folder: Path, split: str, files: dict[str, Path], quirks: Counte
     columns: dict[str, pa.Array] = {}
     for role, keys in KEYS.items():
         path, part = files[role], None
-        if role == "user" and _is_old(files):  # 8 KB of floats a post: read_description_vectors has them
-            part = [row | dict.fromkeys(VECTORS) for row in _rows(path, quirks)]
+        if role == "user" and _is_old(files):  # 8 KB of floats a post
+            part = [row | dict.fromkeys(DESCRIPTIONS) for row in _rows(path, quirks)]
         part = _columns(path, keys, quirks, optional=("Uid", "Pid") if role == "user" else (), table=part)
         for key in ("Pid", "Uid"):
             if key in part:
@@ -157,7 +131,7 @@ def _read_split(folder: Path, split: str, files: dict[str, Path], quirks: Counte
     if _is_old(files):
         quirks["descriptions given as vectors"] += rows
     else:
-        for key in VECTORS:
+        for key in DESCRIPTIONS:
             quirks[f"{key} missing"] += count(_is_blank(columns[key]))
     columns["image_path"] = _image_paths(folder, split, files["images"], columns, quirks)
     columns["label"] = _labels(files["label"], rows, quirks) if split == "train" else pa.nulls(rows, pa.float64())
@@ -266,17 +240,6 @@ def _broken(path: Path, text: str, position: int, start: int, error: Exception) 
         return DataError(f"{path}: truncated JSON, it ends at byte {path.stat().st_size:,}; {AGAIN}")
     offset = start + len(text[:position].encode("utf-8", "surrogateescape"))
     return DataError(f"{path}: invalid JSON at byte {offset:,} ({reason}); {AGAIN}")
-
-
-def _batches(rows: Iterator[dict], size: int) -> Iterator[list[dict]]:
-    batch = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _text(values: list, path: Path, key: str) -> pa.Array:
@@ -503,27 +466,6 @@ def _split_words(column: pa.Array) -> pa.ListArray:
     return pa.ListArray.from_arrays(
         pa.array(ends[words.offsets.to_numpy()], pa.int32()), flat.filter(kept).cast(pa.string())
     )
-
-
-def _vectors(values: list, path: Path, key: str, start: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (from 0 in the file) that have a vector, and the vectors (n, d) float16."""
-    texts = pc.utf8_trim(pc.fill_null(_text(values, path, key), ""), " \t\r\n,[]")
-    rows = np.flatnonzero(pc.not_equal(texts, ""))
-    lists = pc.split_pattern(texts.take(pa.array(rows)), ",")
-    if (odd := first(pc.not_equal(pc.list_value_length(lists), VECTORS[key]))) is not None:
-        raise DataError(
-            f"{path}: row {start + rows[odd] + 1}: {key} has {len(lists[odd])} numbers, not {VECTORS[key]}; {AGAIN}"
-        )
-    flat = pc.list_flatten(lists)
-    try:
-        numbers = pc.utf8_trim_whitespace(flat).cast(pa.float32()).to_numpy()
-    except pa.ArrowInvalid:
-        bad = int(np.isnan(pd.to_numeric(flat.to_pandas(), errors="coerce").to_numpy()).argmax())
-        row, value = start + rows[bad // VECTORS[key]] + 1, _short(flat[bad].as_py())
-        raise DataError(f"{path}: row {row}: {key} holds {value}, no number; {AGAIN}") from None
-    vectors = numbers.reshape(len(rows), VECTORS[key])
-    present = vectors.any(axis=1)
-    return start + rows[present], vectors[present].astype("float16")
 
 
 def _is_blank(column: pa.Array) -> pa.Array:
