@@ -1,4 +1,8 @@
-"""A Gaussian process: a smooth model for a few thousand posts, turned from a mean into the median that is asked for."""
+"""A Gaussian process: a smooth model for a few thousand posts, turned from a mean into the median that is asked for.
+
+Why not gpytorch: on the videos' later months it was as good (MAPE .2145, this .2152) and took four times as long, and
+the kernel of levels and the leave-one-out means would still be code of ours.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
