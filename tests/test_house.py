@@ -15,7 +15,7 @@ SRC = ROOT / "src" / "smp"
 FLOORS = (
     {"errors"},
     {"paths", "metrics"},
-    {"disk", "evidence"},
+    {"disk", "catalog", "evidence"},
     {"matrix", "tracks"},
     {"nn"},
     {"folds", "features", "encoders", "learners", "present"},

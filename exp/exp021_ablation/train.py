@@ -27,6 +27,7 @@ from smp.oof import Part
 from smp.present import COLORS, markdown, save, subplots
 from smp.runner import run_make
 from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
+from smp.tracks.image.exhibits import as_table1
 from smp.tracks.load import load_data
 
 TRACK = "image"
@@ -149,17 +150,7 @@ def _source(family: str) -> str:
 def as_markdown(table: pd.DataFrame, made_by: dict[str, str]) -> str:
     """A table a metric: for every row and model the paper's number, ours on cv and on the holdout with seed spread; and
     what made each representation here."""
-    parts = []
-    for metric in ("src", "mae"):
-        lines = []
-        for name, rows in table.groupby("row", sort=False):
-            line = {"features": name}
-            for r in rows.to_dict("records"):
-                line[f"{r['model']} paper"] = f"{r[f'paper_{metric}']:.4f}"
-                for part in ("cv", "holdout"):
-                    line[f"{r['model']} {part}"] = f"{r[f'{part}_{metric}']:.4f} ±{r[f'{part}_{metric}_sd']:.4f}"
-            lines.append(line)
-        parts.append(f"**{metric.upper()}**\n\n{markdown(pd.DataFrame(lines))}\n")
+    parts = [f"**{m.upper()}**\n\n{markdown(as_table1(table, m))}\n" for m in ("src", "mae")]
     parts.append("Made here by: " + "; ".join(f"{name}: {source}" for name, source in made_by.items()) + "\n")
     return "\n".join(parts)
 

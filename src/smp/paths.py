@@ -100,7 +100,14 @@ def profile() -> Literal["full", "small"]:
         return chosen
     if chosen:
         raise DataError(f"SMP_PROFILE={chosen}: must be full or small")
-    import torch  # seconds to import: only asked when nothing is set
+    if not any(os.path.exists(driver) for driver in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")):
+        return "small"  # no driver of a GPU: on Linux, Windows' Linux, AMD
+    import torch  # seconds to import: only asked where there is one
 
     # Asks the driver without starting CUDA: after is_available() a forked stage could not start it any more.
     return "full" if torch.cuda.device_count() else "small"
+
+
+def keep_profile() -> None:
+    """Ask for the profile once, for this process and its children."""
+    os.environ["SMP_PROFILE"] = profile()

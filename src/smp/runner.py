@@ -50,7 +50,10 @@ class Model:
 
 
 class Tabular(Model):
-    """A learner on feature families, one fit a seed (and a label, where there are several)."""
+    """A learner on feature families, one fit a seed (and a label, where there are several).
+
+    What is fitted on all labels is kept in models/seed<s> (of several labels seed<s>_<j>), as the learner saves it.
+    """
 
     config: Experiment
 
@@ -150,7 +153,7 @@ def run_cv(script: str, config_class: type, track: str, small: dict | None = Non
     """Entry point of a first-level experiment: cross-validate its learner on its features and predict the test.
 
     `small`: values of the config in the small profile. Reads the data, the fold table and the named features; writes
-    the experiment's folder (files: see the README) and its row in scores.csv.
+    the experiment's folder (files: see exp/README.md) and its row in scores.csv.
     """
     run_experiment(script, config_class, track, Tabular, small)
 

@@ -26,7 +26,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 # Rewritten by every run: stamps, tables, logs; or not whole yet.
 VOLATILE = re.compile(
-    r"(^|/)(run\.json|scores\.csv|log\.txt|studies/.*|report/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
+    r"(^|/)(run\.json|stages\.json|scores\.csv|log\.txt|studies/.*|report/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
 )
 # What counts before an experiment is complete.
 PART = re.compile(r"(^|/)((fold\d+|month[\d-]+|block\d+|holdout|full)|cells/[^/]+)\.parquet$")

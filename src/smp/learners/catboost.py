@@ -33,6 +33,9 @@ class FittedCatBoost:
 
     def save(self, folder: Path) -> None:
         """Keep the trees in CatBoost's binary format in `folder`, for `load`."""
+        metadata = self.model.get_metadata()
+        for name in {"train_finish_time", "model_guid"} & {*metadata.keys()}:  # without them the same fit: same bytes
+            del metadata[name]
         values = {"names": self.names, "center": self.center}
         kept.keep(folder, type(self).__name__, values, files={TREES: lambda path: self.model.save_model(path, "cbm")})
 

@@ -12,7 +12,8 @@ def main(which: tyro.conf.Positional[Literal["page", "readme"]] = "page") -> Non
     """Write the report of what has been run so far.
 
     Args:
-        which: page: output/report/index.html, one file to read anywhere; readme: the README's tables and pictures.
+        which: page: output/report/index.html, one file to read anywhere; readme: the tables and
+            pictures of README.md and exp/README.md.
     """
     if which == "readme":
         readme.write()

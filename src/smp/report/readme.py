@@ -1,4 +1,4 @@
-"""The README's generated parts: score table, the paper's claims, three pictures; and what they were made from.
+"""The generated parts of README.md and exp/README.md, three pictures, and what they were made from.
 
 exp/figures holds the csv files that the parts were made from, so that a test can tell whether they are stale: a picture
 carries the digest of its table.
@@ -12,6 +12,7 @@ import pandas as pd
 from PIL.PngImagePlugin import PngInfo
 
 from smp import paths, tracks
+from smp.catalog import discover
 from smp.disk.pictures import load_rgb
 from smp.disk.store import replacing
 from smp.errors import DataError
@@ -25,14 +26,15 @@ STUDIES = {"table1": "exp021_ablation", "selection": "exp030_sample_selection"} 
 
 
 def write() -> None:
-    """Rewrite the README's blocks and exp/figures from the output folders. Raises DataError naming what is missing."""
+    """Rewrite both files' blocks and exp/figures from the output folders. Raises DataError naming what is missing."""
     scores = pd.concat([read_scores(f) for f in sorted({paths.output(t) / "scores.csv" for t in tracks.names()})])
-    results = Results("image")
-    tables = {"scores": scores, "claims": results.answers}
+    found = {s.name: Results(s.track) for s in discover()}
+    answers = [Results(t).answers for t in tracks.names()]
+    tables = {"scores": scores, "claims": pd.concat(answers, ignore_index=True)}
     for name, study in STUDIES.items():
-        tables[name] = results.table(study, f"{name}.csv")
+        tables[name] = found[study].table(study, f"{name}.csv")
         if tables[name] is None:
-            raise DataError(f"{results.folder / study}: not there yet; make it with: bash run_all.sh studies")
+            raise DataError(f"{found[study].folder / study}: not there yet; make it with: bash run_all.sh studies")
     for name, table in tables.items():
         with replacing(FOLDER / f"{name}.csv") as aside:
             table.to_csv(aside, index=False)
@@ -42,9 +44,15 @@ def write() -> None:
         note = PngInfo()
         note.add_text("Description", digest(name))
         with replacing(FOLDER / f"{name}.png") as aside:
-            load_rgb(results.folder / study / f"{name}.png").save(aside, format="png", pnginfo=note)
-    for name, text in blocks().items():
-        replace_block(ROOT / "README.md", name, text)
+            load_rgb(found[study].folder / study / f"{name}.png").save(aside, format="png", pnginfo=note)
+    rewrite()
+
+
+def rewrite() -> None:
+    """Rewrite the blocks from what is in exp/figures."""
+    for file, made in blocks().items():
+        for name, text in made.items():
+            replace_block(ROOT / file, name, text)
 
 
 def digest(name: str) -> str:
@@ -52,10 +60,41 @@ def digest(name: str) -> str:
     return hashlib.blake2b((FOLDER / f"{name}.csv").read_bytes(), digest_size=8).hexdigest()
 
 
-def blocks() -> dict[str, str]:
-    """What the README's generated blocks must say, from the tables in exp/figures."""
+def blocks() -> dict[str, dict[str, str]]:
+    """File -> what its generated blocks must say, from the tables in exp/figures and the experiments' scripts."""
+    scores = pd.read_csv(FOLDER / "scores.csv")
     claims = pd.read_csv(FOLDER / "claims.csv").drop(columns="study").rename(columns={"answer": "here"})
-    return {"scores": score_table(pd.read_csv(FOLDER / "scores.csv")), "claims": markdown(claims)}
+    return {
+        "README.md": {"results": result_table(scores)},
+        "exp/README.md": {"experiments": experiments(), "scores": score_table(scores), "claims": markdown(claims)},
+    }
+
+
+def experiments() -> str:
+    """A Markdown table of all experiments and what each asks, as their scripts say it."""
+    rows = [(s.name, s.track, s.group, ", ".join(p[:6] for p in s.parents), s.asks) for s in discover()]
+    table = pd.DataFrame(rows, columns=["experiment", "track", "group", "reads", "what it is: what it asks"])
+    return markdown(table.sort_values("experiment"))
+
+
+def result_table(scores: pd.DataFrame) -> str:
+    """A Markdown table of each track's final experiment and of the best single model beside it."""
+    rows = []
+    for (name, data), table in scores.groupby(["track", "data"]):
+        track = tracks.get(name)
+        headline = track.task.metrics[0]
+        single = table[table["experiment"] != track.final]
+        single = single.sort_values(f"holdout_{headline.name}", ascending=not headline.greater_is_better).head(1)
+        for row in pd.concat([table[table["experiment"] == track.final], single]).to_dict("records"):
+            parts = [p for p in ("forward", "holdout") if pd.notna(row.get(f"{p}_{headline.name}"))]
+            shown = {
+                p: ", ".join(f"{m.name.upper()} {row[f'{p}_{m.name}']:.4f}" for m in track.task.metrics) for p in parts
+            }
+            share = {"share of ceiling": f"{row['share_of_ceiling']:.1%}"} if pd.notna(row["share_of_ceiling"]) else {}
+            rows.append(
+                {"track": name, "data": data, "posts": row["cv_rows"], "model": row["experiment"], **shown, **share}
+            )
+    return markdown(pd.DataFrame(rows).astype(object))
 
 
 def score_table(scores: pd.DataFrame) -> str:

@@ -97,6 +97,18 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """A table (csv) or picture (png) of a finished experiment that the report shows."""
+
+    experiment: str
+    file: str
+    title: str
+    section: str = "studies"  # or data, drift; another name is a section of its own
+    shape: Callable[[pd.DataFrame], pd.DataFrame] | None = None  # the table as it is to be shown
+    summary: Callable[[pd.DataFrame], str] | None = None  # what it says, in one line at the top of the report
+
+
+@dataclass(frozen=True)
 class Track:
     """One challenge track or data set."""
 
@@ -110,5 +122,7 @@ class Track:
     families: Mapping[str, Family]
     embeddings: Mapping[str, str] = field(default_factory=dict)  # stored by an experiment -> the experiment
     media: Callable[[Path, pd.DataFrame], Iterator[tuple[str, str]]] | None = None  # what smp.check says of pictures
+    has_media: Callable[[Path], bool] = lambda folder: True  # whether what representations are learnt from is there
     submission: Submission | None = None
     final: str = ""  # the experiment that the submission is made from
+    exhibits: tuple[Exhibit, ...] = ()  # what the report shows of this track alone
