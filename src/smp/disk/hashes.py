@@ -20,8 +20,8 @@ def source_hash(*files: str | Path) -> str:
 
 
 def stat_key(files: Iterable[Path]) -> str:
-    """Short hash of names, sizes and times: of inputs too large to be read for it."""
-    stats = [(str(p), p.stat().st_size if p.is_file() else 0, p.stat().st_mtime_ns) for p in files]
+    """Short hash of names, sizes and times of the files behind all links: of inputs too large to be read for it."""
+    stats = [(str(p), os.path.realpath(p), p.stat().st_size if p.is_file() else 0, p.stat().st_mtime_ns) for p in files]
     return hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
 
 
