@@ -10,7 +10,7 @@ from smp.paths import ROOT
 
 SRC = ROOT / "src" / "smp"
 FLOORS = (
-    {"errors"},
+    {"errors", "progress"},
     {"paths", "metrics"},
     {"disk"},
     {"matrix", "tracks"},

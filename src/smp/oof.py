@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from smp import paths
 from smp.disk.locks import locked
 from smp.disk.store import read_table, write_table
 from smp.errors import DataError
 from smp.folds import label_blocks, months, time_blocks
+from smp.progress import progress
 from smp.tracks.base import Data, Split
 
 
@@ -116,7 +116,7 @@ def cross_fit(folder: Path, ids: pd.Index, parts: Sequence[Part], fit_predict: C
         todo = [p for p in parts if not files[p.name].exists()]
         if not todo:
             break
-        for part in tqdm(todo, desc=folder.name, unit="fit", initial=len(parts) - len(todo), total=len(parts)):
+        for part in progress(todo, desc=folder.name, unit="fit", initial=len(parts) - len(todo), total=len(parts)):
             path = files[part.name]
             lock = path.with_name(f".{part.name}.lock")
             with locked(lock, wait=wait) as mine:

@@ -215,7 +215,9 @@ def sound(folder: Path) -> None:
     place = {"Latitude": "10.5", "Longitude": "20.5", "Geoaccuracy": "16"}
     for key, value in place.items():
         put("place", 0, key, value)(folder)
-    both(title("caf!"), put("user", 0, "photo_count", 12), put("category", 0, "Concept", "ski"))(folder)
+    account = {"photo_count": 12, "user_description": "light"}
+    both(*(put("user", 0, key, value) for key, value in account.items()))(folder)
+    both(title("caf!"), put("category", 0, "Concept", "ski"))(folder)
     put("videos", 0, "music_title", "caf!")(folder)
 
 
@@ -353,8 +355,8 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
         {"photo_firstdatetaken"},
     ),
     "image: a description of the old layout": (
-        put("user", 1, "user_description", ",".join(["0.25"] * 399)),
-        {"user_description given as a vector": 1, "user_description missing": None},
+        put("user", 0, "user_description", ",".join(["0.25"] * 399)),
+        {"user_description given as a vector": 1, "user_description missing": 1},
         {"user_description"},
     ),
     "image: words for nothing": (put("category", 0, "Concept", "nan"), {"Concept missing": 1}, {"concept"}),

@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, ImageFile
-from tqdm import tqdm
 
 from smp.disk.walk import below
 from smp.errors import DataError
+from smp.progress import progress
 
 MAX_PIXELS = 64_000_000  # more than any camera of the data set; a few kilobytes can claim billions
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
@@ -68,10 +68,7 @@ def scan(folder: Path, image_paths: Sequence[str], workers: int = 16) -> pd.Data
     paths = list(image_paths)
     chunks = [paths[i : i + 256] for i in range(0, len(paths), 256)]
     rows = []
-    with (
-        tqdm(total=len(paths), desc="image headers", unit="image", disable=None) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
+    with progress(total=len(paths), desc="image headers", unit="image") as bar, ThreadPoolExecutor(workers) as pool:
         for part in pool.map(lambda chunk: [_row(root, path) for path in chunk], chunks):
             rows += part
             bar.update(len(part))

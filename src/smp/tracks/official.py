@@ -47,7 +47,7 @@ def index(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def locate(found: Mapping[str, list[Path]], names: Mapping[Key, str], remedy: str) -> dict[Key, Path]:
+def locate(found: Mapping[str, list[Path]], names: Mapping[Key, str], site: str) -> dict[Key, Path]:
     """The path of each named file that is there, by the same key; of copies the one beside most of the others.
 
     Raises DataError where two differ and nothing says which is meant.
@@ -59,7 +59,7 @@ def locate(found: Mapping[str, list[Path]], names: Mapping[Key, str], remedy: st
             best = max(homes[path.parent] for path in paths)
             first, *others = (path for path in paths if homes[path.parent] == best)
             if other := next((path for path in others if not filecmp.cmp(first, path, shallow=False)), None):
-                raise DataError(f"{first}: there is another, and they differ: {other}; keep the one that is {remedy}")
+                raise DataError(f"{first}: there is another, and they differ: {other}; keep the one from {site}")
             located[key] = first
     return located
 
@@ -69,7 +69,7 @@ def missing(folder: Path, found: Mapping[str, list[Path]], names: Sequence[str],
     there = [path.relative_to(folder) for paths in found.values() for path in paths]
     zips = sorted(str(path) for path in there if path.suffix.lower() in ARCHIVES)
     if zips:
-        remedy = f"unpack {', '.join(zips[:5])} there"
+        remedy = f"unpack {', '.join(zips[:5])} there, as it comes from {site}"
     else:
         remedy = f"get them from {site}"
         if there:
@@ -99,7 +99,7 @@ def check_paths(paths: pa.Array, listed: pa.Array, where: str, folder: Path, rem
 
 
 def placed(
-    folder: Path, splits: Mapping[str, pa.Array], suffixes: Sequence[str], quirks: Counter, what: str
+    folder: Path, splits: Mapping[str, pa.Array], suffixes: Sequence[str], quirks: Counter, what: str, remedy: str
 ) -> list[pa.Array]:
     """The paths of each split as the files lie below `folder`: under a zip's own folder, in another case, with another
     ending, without the split's folder.
@@ -118,7 +118,7 @@ def placed(
             if named and not any(is_there):
                 raise DataError(
                     f"{folder}: holds {what}, such as {example.relative_to(folder)}, but none where the files have it, "
-                    f"such as {named[0]}; move them there"
+                    f"such as {named[0]}; move them there, or {remedy}"
                 )
     out = []
     for split, paths in splits.items():
@@ -164,11 +164,11 @@ def _joined(start: str, rest: pa.Array) -> pa.Array:
 # --- bytes ---
 
 
-def read_lines(path: Path, quirks: Counter) -> list[bytes]:
+def read_lines(path: Path, quirks: Counter, remedy: str = "get the file again") -> list[bytes]:
     """The lines of a text file without byte order mark, valid UTF-8 (other bytes become U+FFFD), empty ones at the end
     left out; what was met on the way is counted. Raises DataError for a web page or a pointer in the file's place.
     """
-    check_meant(path)
+    check_meant(path, remedy)
     data = path.read_bytes()
     quirks["files with a byte order mark"] += data.startswith(BOM)
     quirks["files with CRLF line ends"] += b"\r\n" in data
@@ -178,10 +178,10 @@ def read_lines(path: Path, quirks: Counter) -> list[bytes]:
     return data.removeprefix(BOM).rstrip().split(b"\n")
 
 
-def check_meant(path: Path) -> None:
+def check_meant(path: Path, remedy: str) -> None:
     """Raises DataError where a web page or a pointer of Git LFS lies in a file's place."""
     if kind := mistaken(path):
-        raise DataError(f"{path}: {kind}; get the official file again")
+        raise DataError(f"{path}: {kind}; {remedy}")
 
 
 def is_bad_utf8(data: bytes) -> bool:
@@ -236,7 +236,7 @@ def _without_surrogates(value: object, met: Counter) -> object:
 
 def read_json(path: Path, quirks: Counter, remedy: str) -> object:
     """A file's JSON. Raises DataError naming the byte at which it breaks."""
-    check_meant(path)
+    check_meant(path, remedy)
     data = path.read_bytes()
     quirks["files with a byte order mark"] += (marked := data.startswith(BOM))
     try:
@@ -248,7 +248,7 @@ def read_json(path: Path, quirks: Counter, remedy: str) -> object:
 
 def read_objects(path: Path, quirks: Counter, remedy: str) -> Iterator[dict]:
     """The objects of a jsonl file, a line each. Raises DataError naming the line."""
-    for number, line in enumerate(read_lines(path, quirks), 1):
+    for number, line in enumerate(read_lines(path, quirks, remedy), 1):
         try:
             row = parse(line, quirks)
         except (ValueError, RecursionError) as error:
@@ -262,7 +262,7 @@ def read_objects(path: Path, quirks: Counter, remedy: str) -> Iterator[dict]:
 
 def stream_json(path: Path, quirks: Counter, remedy: str, chunk: int = 1 << 24) -> Iterator[dict]:
     """The rows of a JSON array one by one, holding no more than a few chunks of the file."""
-    check_meant(path)
+    check_meant(path, remedy)
     with path.open("rb") as probe:
         marked = probe.read(3) == BOM
     decoder, between = json.JSONDecoder(), re.compile(r"[\s,]*")

@@ -78,7 +78,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     official.check_unique(parts, "row", AGAIN)
     listed = raw["image_path"].combine_chunks()
     by_split = {"train": listed.filter(is_train), "test": listed.filter(~is_train)}
-    placed = official.placed(folder, by_split, pictures.SUFFIXES, quirks, "pictures")
+    placed = official.placed(folder, by_split, pictures.SUFFIXES, quirks, "pictures", AGAIN)
     raw = raw.set_column(raw.schema.get_field_index("image_path"), "image_path", pa.concat_arrays(placed))
     labels = raw["label"].to_numpy()
     return Data(_posts(raw, found, quirks), labels), {name: int(n) for name, n in quirks.items() if n}
@@ -97,7 +97,7 @@ def _locate(folder: Path) -> dict[str, dict[str, Path]]:
             names["images"] = f"{split}_imgfile.txt"
         if split == "test":
             del names["label"]
-        located[split] = official.locate(found, names, "official")
+        located[split] = official.locate(found, names, SITE)
         absent = [name for role, name in names.items() if role not in located[split]]
         if len(absent) == len(names):
             missing.append(f"{home.format(split)}/{absent[0]} and the {len(absent) - 1} files beside it")
@@ -194,7 +194,7 @@ def _check_same_rows(ids: pa.Array, others: pa.Array, path: Path, reference: Pat
 
 
 def _lines(path: Path, quirks: Counter) -> list[str]:
-    lines = [line.decode().strip() for line in official.read_lines(path, quirks)]
+    lines = [line.decode().strip() for line in official.read_lines(path, quirks, AGAIN)]
     return lines if lines != [""] else []
 
 

@@ -53,7 +53,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     parts = {split: _read_split(folder, found, split, quirks) for split in SPLITS}
     check_unique([(found["posts", split], part["post_id"]) for split, part in parts.items()], "line", AGAIN)
     listed = {split: pa.array(part["video_path"], pa.large_string()) for split, part in parts.items()}
-    for part, paths in zip(parts.values(), official.placed(folder, listed, SUFFIXES, quirks, "videos")):
+    for part, paths in zip(parts.values(), official.placed(folder, listed, SUFFIXES, quirks, "videos", AGAIN)):
         part["video_path"] = paths.to_numpy(zero_copy_only=False)
     table = pd.concat(parts.values(), ignore_index=True)
     data = Data(_posts(table, quirks), table["label"].to_numpy(np.float64))
@@ -65,7 +65,7 @@ def _locate(folder: Path) -> dict[tuple[str, str], Path]:
     names = {(kind, split): NAME.format(kind, split) for kind in KEYS for split in SPLITS}
     del names["popularity", "test"]
     found = official.index(folder)
-    located = official.locate(found, names, "official")
+    located = official.locate(found, names, SITE)
     if missing := [name for key, name in names.items() if key not in located]:
         raise official.missing(folder, found, missing, SITE)
     return located
