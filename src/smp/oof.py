@@ -182,6 +182,8 @@ def load_forward(track: str, experiments: Sequence[str]) -> tuple[pd.Series, pd.
             raise DataError(f"{path}: no such predictions; make the experiment again with --force")
         found[name] = read_table(path)
         own = found[name].pop("part")
+        if not np.isfinite(found[name].to_numpy()).all():
+            raise DataError(f"{path}: holds predictions that are not finite; make the experiment again with --force")
         if part is not None and not (own.index.equals(part.index) and own.equals(part)):
             raise DataError(f"{path}: other posts or parts than {experiments[0]}'s; make it again with --force")
         part = own

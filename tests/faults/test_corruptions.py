@@ -540,6 +540,11 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     "image: label negative": (line("label", 1, "-1"), ["train_label.txt", "row 2", "outside 0..64"]),
     "image: label a word": (line("label", 1, "high"), ["train_label.txt", "row 2", "'high'"]),
     "image: label lost": (rows("label", lambda t: t[:-1]), ["train_label.txt", "labels for"]),
+    "image: a label too many": (rows("label", lambda t: [*t, t[0]]), ["train_label.txt", "labels for"]),
+    "video: a label too many": (
+        rows("popularity", lambda t: [*t, t[0] | {"pid": "POST0"}]),
+        ["popularity_train.jsonl", "label for post POST0"],
+    ),
     "image: path that climbs": (line("images", 1, "../../etc/passwd"), ["img_filepath.txt", "row 2", "no path inside"]),
     "image: absolute path": (line("images", 1, "/etc/passwd"), ["img_filepath.txt", "row 2", "no path inside"]),
     "video: no test split": (no_split("video"), ["missing", "posts_test.jsonl"]),
