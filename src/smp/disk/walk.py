@@ -1,9 +1,14 @@
 """What lies below a folder, each file and folder once, and what a file is when it is not what its name says."""
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
+
+SETTLED = 2_000_000_000  # nanoseconds: a folder changed more lately may change again within one tick of its clock
+Names = tuple[list[str], list[str]]  # of folders, of regular files
 
 
 def walk(folder: Path, widest: int | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -19,10 +24,9 @@ def walk(folder: Path, widest: int | None = None) -> Iterator[tuple[Path, list[s
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        with os.scandir(place) as found:
-            entries = sorted((e for e in found if e.name[0] != "." and e.name != "__MACOSX"), key=lambda e: e.name)
-        folders = [e.name for e in entries if _is(e, os.path.isdir)]
-        yield place, folders, [e.name for e in entries if _is(e, os.path.isfile)]
+        settled = time.time_ns() - status.st_mtime_ns > SETTLED
+        folders, names = (_settled if settled else _listed)(place, status.st_ino, status.st_mtime_ns)
+        yield place, folders, names
         if widest is None or len(folders) <= widest:
             waiting += [place / name for name in folders]
 
@@ -44,6 +48,18 @@ def mistaken(path: Path) -> str:
     if head.startswith((b"<!doctype html", b"<html", b"<?xml")):
         return "a web page in the file's place (the download went wrong, or wants a login)"
     return ""
+
+
+def _listed(place: Path, *_: int) -> Names:
+    with os.scandir(place) as found:
+        entries = sorted((e for e in found if e.name[0] != "." and e.name != "__MACOSX"), key=lambda e: e.name)
+    return [e.name for e in entries if _is(e, os.path.isdir)], [e.name for e in entries if _is(e, os.path.isfile)]
+
+
+@lru_cache(1024)
+def _settled(place: Path, inode: int, changed: int) -> Names:
+    """The same of a folder that is as it was: every family of features asks, and 70,000 names take a while."""
+    return _listed(place)
 
 
 def _is(entry: os.DirEntry, kind: Callable[[str], bool]) -> bool:
