@@ -23,6 +23,7 @@ from smp.selection import Selection
 from smp.stacking import Stack, combine
 from smp.tracks.base import Data, Split
 
+MEAN: dict[str, pd.Series] = {}  # of the seeds, for some rows of each file of the experiment
 IMAGE, VIDEO = tracks.get("image").task, tracks.get("video").task
 
 
@@ -175,10 +176,19 @@ def experiment(data, tmp_path, monkeypatch):
     folds, folder = make_folds(data, Split()), tmp_path / "exp900_made"
     rng, made = np.random.default_rng(1), []
     for part in parts_of(data, folds, Split()):
-        made.append((part, pd.DataFrame({"seed0": rng.uniform(2, 9, len(part.query))}, index=data.ids[part.query])))
+        seeds = rng.uniform(2, 9, (len(part.query), 3))
+        made.append((part, pd.DataFrame(seeds, data.ids[part.query], ["seed0", "seed1", "seed2"])))
+    for kind, file in (("full", "test"), ("fold", "oof"), ("forward", "forward")):
+        monkeypatch.setitem(MEAN, file, next(table.mean(axis=1) for part, table in made if part.kind == kind))
     write_predictions(folder, data, folds, Split(), made)
     (folder / "metrics.json").write_text("{}")
     return data, folds, folder
+
+
+def test_what_is_written_is_the_mean_of_the_seeds(experiment):
+    for name, mean in MEAN.items():
+        written = read_table(experiment[2] / f"{name}.parquet")["pred"]
+        np.testing.assert_allclose(written[mean.index], mean)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
