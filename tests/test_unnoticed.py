@@ -103,7 +103,7 @@ def test_label_features_of_every_part_are_made_from_its_training_rows_and_see_th
 def level1():
     rng = np.random.default_rng(0)
     y = rng.uniform(2, 12, 300)
-    return y[:, None] + rng.normal(0, [0.5, 2.0], (300, 2)), y
+    return y[:, None] * [1, 1, -1] + rng.normal(0, [0.5, 2.0, 1.0], (300, 3)), y  # the last is wrong way round
 
 
 def test_linear_weighs_each_label_as_a_relative_error_does(level1):
@@ -269,6 +269,24 @@ def test_no_file_has_its_name_before_it_is_whole(experiment, tmp_path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             act()
         assert {p for p in tmp_path.rglob("*") if p.is_file()} == before, name
+
+
+def test_a_submission_in_json_is_whole_too(experiment, tmp_path, monkeypatch):
+    data, _, folder = experiment
+    (folder / "config.json").write_text('{"features": {}, "config": {}}')
+    monkeypatch.setenv("SMP_SUBMISSIONS", str(tmp_path / "submissions"))
+    monkeypatch.setattr(submission, "load_data", lambda track: data)
+    plain = store.os.replace
+
+    def stop(aside, path):
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        plain(aside, path)
+
+    monkeypatch.setattr(store.os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        submission.write("exp900_made", "image")
+    assert [p.name for p in (tmp_path / "submissions").iterdir()] == ["image_exp900_made.csv"]
 
 
 # --- keys and declarations ---
