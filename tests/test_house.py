@@ -13,7 +13,7 @@ GROUPS = ("submission", "representations", "studies", "systems")
 
 SRC = ROOT / "src" / "smp"
 FLOORS = (
-    {"errors"},
+    {"errors", "progress"},
     {"paths", "metrics"},
     {"disk", "catalog", "evidence"},
     {"matrix", "tracks"},

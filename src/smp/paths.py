@@ -13,16 +13,23 @@ def _folder(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or ROOT / default).expanduser().resolve()
 
 
+def _input() -> str:
+    """SMP_INPUT: a folder, or `demo` for the generated data whatever lies in input/; empty where it is not set."""
+    return os.environ.get("SMP_INPUT") or ""
+
+
 def use(folder: Path) -> None:
-    """Point this process and its children at input/, output/ and submissions/ inside `folder`."""
-    (folder / "input").mkdir(exist_ok=True)
-    os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("input", "output", "submissions")})
+    """Point this process and its children at generated data, and at output/ and submissions/ inside `folder`."""
+    os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("output", "submissions")})
+    os.environ["SMP_INPUT"] = "demo"
 
 
 def official(track: str) -> Path:
     """Folder of a track's official files, whether or not it exists. Raises DataError when SMP_INPUT names no folder."""
+    if _input() == "demo":
+        return ROOT / "input" / f"smpd_{track}"
     folder = _folder("SMP_INPUT", "input")
-    if os.environ.get("SMP_INPUT") and not folder.is_dir():
+    if _input() and not folder.is_dir():
         raise DataError(f"SMP_INPUT={folder}: no such folder; point it at the one that holds smpd_{track}/")
     return folder / f"smpd_{track}"
 
@@ -33,7 +40,12 @@ def weights() -> Path:
 
 
 def is_demo(track: str) -> bool:
-    """True when no official files of the track are there and generated data stand in for them."""
+    """True when generated data stand in for the official files: none are in input/, or SMP_INPUT says `demo`.
+
+    A folder that SMP_INPUT names is always taken at its word.
+    """
+    if _input():
+        return _input() == "demo"
     folder = official(track)
     return not (folder.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in folder.iterdir()))
 

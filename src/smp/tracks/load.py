@@ -15,8 +15,7 @@ from smp.disk.store import read_note, read_table, write_table, writing
 from smp.errors import DataError
 from smp.tracks import demo
 from smp.tracks.base import Data
-
-_NOT_ENTERED = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
+from smp.tracks.official import folders
 
 
 def ensure_data(track: str) -> Path:
@@ -25,6 +24,9 @@ def ensure_data(track: str) -> Path:
     Raises DataError where demo data of another size than SMP_DEMO_POSTS are there.
     """
     if not paths.is_demo(track):
+        if not paths.official(track).is_dir():  # SMP_INPUT is set, or this would be the demo
+            remedy = "lay the official files there, run a track that is there, or unset SMP_INPUT (SMP_INPUT=demo: "
+            raise DataError(f"{paths.official(track)}: no such folder; {remedy}generated data)")
         return paths.data(track)
     with locked(paths.lock(track, f"demo-{track}")):
         folder, posts = paths.data(track), paths.demo_posts()
@@ -107,21 +109,12 @@ def _read(path: Path) -> pd.DataFrame:
 def _cache_key(track: str) -> str:
     """Changes with the name, size or time of a source file, the names of folders (pictures may come later) and code."""
     folder = ensure_data(track)
-    read = stat_key(tracks.get(track).files(folder)), _folders(folder), _loader(track)
+    read = stat_key(tracks.get(track).files(folder)), folders(folder), _loader(track)
     return hashlib.blake2b(repr(read).encode(), digest_size=16).hexdigest()
 
 
 def _loader(track: str) -> str:
     return code_hash(f"smp.tracks.{track}.read")
-
-
-def _folders(folder: Path) -> list[str]:
-    """Names of the folders below; picture folders, with 70,000 users, are not entered."""
-    names = []
-    for parent, inner, _ in os.walk(folder):
-        names += [os.path.relpath(os.path.join(parent, name), folder) for name in sorted(inner)]
-        inner[:] = sorted(name for name in inner if name not in _NOT_ENTERED and name[0] != ".")
-    return names
 
 
 def _fingerprint(track: str, folder: Path) -> str:
