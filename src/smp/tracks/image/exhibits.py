@@ -21,11 +21,10 @@ def as_table1(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def what_helps(table: pd.DataFrame) -> str:
-    """The largest steps of the feature families that are clear of seed noise."""
-    steps = table.dropna(subset="step_src").sort_values("step_src", ascending=False)
-    clear = steps[steps["step_src"] > 2 * steps["step_src_sd"].clip(lower=1e-4)].head(4)
-    said = [f"{f.removeprefix('+ ')} ({s:+.3f})" for f, s in zip(clear["family"], clear["step_src"])]
-    return f"What helps most, added one after the other (holdout SRC): {', '.join(said) or 'nothing clearly'}."
+    """What exp010 would be worse without, beyond noise."""
+    helps = table[table["forward_src_helps"] == "yes"].sort_values("forward_src_gain", ascending=False).head(4)
+    said = [f"{row} ({gain:+.3f})" for row, gain in zip(helps["row"], helps["forward_src_gain"])]
+    return f"What exp010 gains most over in SRC of forward parts: {', '.join(said) or 'nothing clearly'}."
 
 
 TABLE1 = "the paper's Table 1"
@@ -42,7 +41,7 @@ EXHIBITS = (
     ),
     Exhibit("exp021_ablation", "table1.csv", "MAE (lower is better)", TABLE1, partial(as_table1, metric="mae")),
     Exhibit("exp021_ablation", "table1.png", "Table 1, the paper's and ours.", TABLE1),
-    Exhibit("exp034_families", "families.csv", "Feature families, added one after the other", summary=what_helps),
+    Exhibit("exp034_families", "families.csv", "What exp010 owes to each of its ideas", summary=what_helps),
     Exhibit("exp035_representations", "representations.csv", "Representations, the same learner on each"),
     Exhibit("exp035_representations", "representations.png", "Representations compared."),
     Exhibit("exp030_sample_selection", "selection.csv", "Learning from a share of the posts"),
@@ -59,7 +58,6 @@ EXHIBITS = (
         "The most popular posts learnt more often (the paper's Fig. 3): true and predicted labels, and what it does to "
         "the error.",
     ),
-    Exhibit("exp036_drift", "drift.csv", "Means against the drift in time"),
     Exhibit("exp040_hyperfusion", "steps.csv", "HyperFusion, step by step"),
     Exhibit("exp032_alignment", "lookalikes.csv", "Pairs of one user's posts: how far their labels lie apart"),
     Exhibit(
