@@ -25,13 +25,17 @@ def use(folder: Path) -> None:
 
 
 def official(track: str) -> Path:
-    """Folder of a track's official files, whether or not it exists. Raises DataError when SMP_INPUT names no folder."""
+    """Folder of a track's official files, <track>/ or smpd_<track>/, whether or not it exists.
+
+    Raises DataError when SMP_INPUT names no folder.
+    """
     if _input() == "demo":
         return ROOT / "input" / f"smpd_{track}"
     folder = _folder("SMP_INPUT", "input")
     if _input() and not folder.is_dir():
         raise DataError(f"SMP_INPUT={folder}: no such folder; point it at the one that holds smpd_{track}/")
-    return folder / f"smpd_{track}"
+    named = folder / track
+    return named if named.is_dir() else folder / f"smpd_{track}"
 
 
 def weights() -> Path:

@@ -51,10 +51,7 @@ class Model:
 
 
 class Tabular(Model):
-    """A learner on feature families, one fit a seed (and a label, where there are several).
-
-    What is fitted on all labels is kept in models/seed<s> (of several labels seed<s>_<j>), as the learner saves it.
-    """
+    """A learner on feature families, one fit a seed (and a label, where there are several)."""
 
     config: Experiment
 

@@ -57,8 +57,8 @@ def explain(results: Results) -> Explanation | None:
 def _explain(results: Results, name: str) -> dict[str, pd.DataFrame]:
     data, config = results.data, _config(results, name)
     seed = config["seeds"][0]
-    kept = sorted((results.folder / name / "models").glob(f"seed{seed}*"))  # of several labels the first
-    model = learners.load(kept[0] if kept else results.folder / name / "models" / f"seed{seed}")
+    kept = results.folder / name / "models" / f"seed{seed}"
+    model = learners.load(kept / "label0" if (kept / "label0").exists() else kept)
     folds, split = read_table(paths.fold_table(results.track)), tracks.get(results.track).split
     full = next(p for p in parts_of(data, folds, split) if p.kind == "full")
     X = features.load(results.track, config["features"], data)

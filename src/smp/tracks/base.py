@@ -61,9 +61,12 @@ class Split:
     """How a track is cut in time."""
 
     blocks: int = 5  # folds of near-equal size; the last is the holdout
+    shares: tuple[float, ...] = ()  # of the blocks, where they are not equal
+    rolling: bool = False  # every block is predicted from earlier ones alone, and the first by none: no fold sees later
     forward: Literal["blocks", "months"] = "blocks"  # what is also predicted from all that is earlier, one by one
     months: int = 0  # of the last labelled months, where forward parts are months
-    purge: pd.Timedelta | None = None  # a label is known so long after its item: what is younger is not learnt from
+    # How long after its item a label is known, or the items' column that says when: what is younger is not learnt from.
+    purge: pd.Timedelta | str | None = None
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ def as_table1(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def what_helps(table: pd.DataFrame) -> str:
-    """What exp010 would be worse without, beyond noise."""
-    helps = table[table["forward_src_helps"] == "yes"].sort_values("forward_src_gain", ascending=False).head(4)
-    said = [f"{row} ({gain:+.3f})" for row, gain in zip(helps["row"], helps["forward_src_gain"])]
-    return f"What exp010 gains most over in SRC of forward parts: {', '.join(said) or 'nothing clearly'}."
+    """The families whose loss costs exp010 most on later posts, of those that clearly help."""
+    less = table[table["row"].str.startswith("less ") & (table["forward_src_helps"] == "yes")]
+    less = less.sort_values("forward_src_gain", ascending=False).head(4)
+    said = [f"{row.removeprefix('less ')} ({gain:+.3f})" for row, gain in zip(less["row"], less["forward_src_gain"])]
+    return f"What helps exp010_lgbm most (SRC on later posts, of a family): {', '.join(said) or 'nothing clearly'}."
 
 
 TABLE1 = "the paper's Table 1"
