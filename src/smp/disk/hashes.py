@@ -30,7 +30,7 @@ def stat_key(files: Iterable[Path]) -> str:
 
 
 # What decides where things lie and how they are named, but no value that is made.
-NEUTRAL = {"smp.errors", "smp.paths", "smp.disk.locks", "smp.disk.store", "smp.tracks.base"}
+NEUTRAL = {"smp.errors", "smp.progress", "smp.paths", "smp.disk.locks", "smp.disk.store", "smp.tracks.base"}
 
 
 @cache

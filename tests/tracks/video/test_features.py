@@ -122,7 +122,7 @@ def test_a_face_and_audio_file_without_pid_or_with_a_post_twice_is_refused(data,
     with pytest.raises(DataError, match=f"post {table['pid'][0]} is there twice"):
         features.load("video", ["face_audio"], data)
     table.drop(columns="pid").to_parquet(path)
-    with pytest.raises(DataError, match="no column pid"):
+    with pytest.raises(DataError, match="no column post_id or pid"):
         features.load("video", ["face_audio"], data)
 
 
