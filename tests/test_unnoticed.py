@@ -109,15 +109,15 @@ def level1():
 def test_linear_weighs_each_label_as_a_relative_error_does(level1):
     train, y = level1
     expected = LinearRegression(positive=True).fit(train, y, sample_weight=1 / y**2).predict(train)
-    np.testing.assert_allclose(combine("linear", train, y, train, VIDEO, 0, 0), expected)
+    np.testing.assert_allclose(combine("linear", train, y, y, train, VIDEO, 0, 0), expected)
     plain = LinearRegression(positive=True).fit(train, y).predict(train)
-    np.testing.assert_allclose(combine("linear", train, y, train, IMAGE, 0, 0), plain)
+    np.testing.assert_allclose(combine("linear", train, y, y, train, IMAGE, 0, 0), plain)
 
 
 def test_median_weighs_each_label_as_the_track_does(level1):
     train, y = level1
     expected = local_median(train.mean(axis=1), y, 1 / y, train.mean(axis=1))
-    np.testing.assert_array_equal(combine("median", train, y, train, VIDEO, 0, 0), expected)
+    np.testing.assert_array_equal(combine("median", train, y, y, train, VIDEO, 0, 0), expected)
     assert not np.allclose(expected, local_median(train.mean(axis=1), y, np.ones(300), train.mean(axis=1)))
 
 
@@ -128,6 +128,7 @@ def test_a_combination_is_learnt_before_its_part_and_clipped_to_what_the_part_le
     stack.data, stack.task, stack.holdout = data, IMAGE, oof.holdout_of(parts)
     stack.config, stack.track = SimpleNamespace(trials=2, seeds=(0,), method=method), tracks.get("image")
     stack.forward_row, stack.forward = labelled[40:], np.column_stack([data.labels[40:160]] * 2)
+    stack.learnt = np.repeat([40, 80, 120], 40)
     stack.inputs = lambda part: np.linspace([-50.0, -40.0], [50.0, 60.0], len(part.query))
     plain = stacking.combine
     monkeypatch.setattr(stacking, "combine", lambda m, train, y, *more: seen.append(y) or plain(m, train, y, *more))
@@ -152,6 +153,15 @@ def test_the_loss_is_what_the_challenge_ranks_by(level1):
 def test_a_share_of_the_best_is_below_one_for_what_is_worse():
     assert SRC.share(0.4, 0.8) == 0.5 and MAE.share(2.0, 1.0) == 0.5
     assert (SRC.sign, MAE.sign) == (1, -1)
+
+
+def test_a_blend_is_judged_in_each_forward_part_and_most_where_most_was_learnt(level1):
+    train, y = level1
+    learnt = np.repeat([10, 30, 60], 100)
+    good, poor = train[:, 0], train[:, 1]
+    turns = np.column_stack([np.where(learnt == 60, good, poor), np.where(learnt == 60, poor, good)])
+    assert stacking.blend_weights(turns, y, learnt, IMAGE, 40, 0)[0] > 0.5
+    assert stacking.blend_weights(turns, y, learnt[::-1], IMAGE, 40, 0)[0] < 0.5
 
 
 def test_the_share_of_the_ceiling_is_the_worse_metrics_of_the_holdout(monkeypatch):
@@ -297,9 +307,8 @@ def test_a_key_changes_with_the_data_the_code_and_what_is_read(monkeypatch, tmp_
     beside = tmp_path / "beside"
     beside.write_text("1")
     families = {
-        "a": replace(tracks.get("image").families["picture_stats"], inputs=lambda: [beside]),
+        "a": replace(tracks.get("image").families["post_stats"], inputs=lambda: [beside]),
         "b": replace(tracks.get("image").families["similarity"], reads=("a",)),
-        "c": replace(tracks.get("image").families["retrieval"], reads=(), vectors="a"),
     }
     monkeypatch.setattr(features, "_families", lambda track: families)
     keys = [{name: features.key("image", name) for name in families}]
@@ -314,8 +323,8 @@ def test_a_key_changes_with_the_data_the_code_and_what_is_read(monkeypatch, tmp_
 
 
 def test_the_hash_of_code_covers_what_a_module_imports_at_any_depth():
-    files = hashes._imported("smp.tracks.image.features.picture_stats", set())
-    ends = {"features/picture_stats.py", "disk/pictures.py", "disk/walk.py", "smp/errors.py"}
+    files = hashes._imported("smp.tracks.image.track", set())
+    ends = {"image/track.py", "image/read.py", "tracks/official.py", "disk/pictures.py", "disk/walk.py"}
     assert all(any(file.endswith(end) for file in files) for end in ends)
     files = hashes._imported("smp.disk.pictures", set())
     assert len(files) > 1 and hashes.code_hash("smp.disk.pictures") == hashes.source_hash(*sorted(files))
