@@ -158,6 +158,15 @@ def test_a_share_of_the_best_is_below_one_for_what_is_worse():
     assert (SRC.sign, MAE.sign) == (1, -1)
 
 
+def test_a_blend_is_judged_in_each_forward_part_and_most_where_most_was_learnt(level1):
+    train, y = level1
+    learnt = np.repeat([10, 30, 60], 100)
+    good, poor = train[:, 0], train[:, 1]
+    turns = np.column_stack([np.where(learnt == 60, good, poor), np.where(learnt == 60, poor, good)])
+    assert stacking.blend_weights(turns, y, learnt, IMAGE, 40, 0)[0] > 0.5
+    assert stacking.blend_weights(turns, y, learnt[::-1], IMAGE, 40, 0)[0] < 0.5
+
+
 def test_the_share_of_the_ceiling_is_the_worse_metrics_of_the_holdout(monkeypatch):
     monkeypatch.setattr(
         scores, "ceiling", lambda track: {"cv": {"src": 0.9, "mae": 0.1}, "holdout": {"src": 0.8, "mae": 1.0}}

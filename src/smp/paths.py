@@ -13,9 +13,12 @@ def _folder(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or ROOT / default).expanduser().resolve()
 
 
-def _input() -> str:
-    """SMP_INPUT: a folder, or `demo` for the generated data whatever lies in input/; empty where it is not set."""
-    return os.environ.get("SMP_INPUT") or ""
+def _input() -> tuple[str, Path]:
+    """SMP_INPUT: a folder, or `demo` for generated data whatever lies in input/; empty where it is not set. And the
+    folder that holds the tracks' official files, weights and the like.
+    """
+    chosen = os.environ.get("SMP_INPUT") or ""
+    return chosen, ROOT / "input" if chosen == "demo" else _folder("SMP_INPUT", "input")
 
 
 def use(folder: Path) -> None:
@@ -29,10 +32,8 @@ def official(track: str) -> Path:
 
     Raises DataError when SMP_INPUT names no folder.
     """
-    if _input() == "demo":
-        return ROOT / "input" / f"smpd_{track}"
-    folder = _folder("SMP_INPUT", "input")
-    if _input() and not folder.is_dir():
+    chosen, folder = _input()
+    if chosen not in ("", "demo") and not folder.is_dir():
         raise DataError(f"SMP_INPUT={folder}: no such folder; point it at the one that holds smpd_{track}/")
     named = folder / track
     return named if named.is_dir() else folder / f"smpd_{track}"
@@ -40,7 +41,7 @@ def official(track: str) -> Path:
 
 def weights() -> Path:
     """Folder of pretrained weights laid by hand, beside the tracks' official files."""
-    return _folder("SMP_INPUT", "input") / "weights"
+    return _input()[1] / "weights"
 
 
 def is_demo(track: str) -> bool:
@@ -48,8 +49,8 @@ def is_demo(track: str) -> bool:
 
     A folder that SMP_INPUT names is always taken at its word.
     """
-    if _input():
-        return _input() == "demo"
+    if chosen := _input()[0]:
+        return chosen == "demo"
     folder = official(track)
     return not (folder.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in folder.iterdir()))
 

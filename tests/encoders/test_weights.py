@@ -31,7 +31,7 @@ def test_a_folder_with_a_pointer_in_the_weights_place(tmp_path):
 
 
 def test_files_laid_by_hand_are_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "official", lambda track: tmp_path / f"smpd_{track}")
+    monkeypatch.setattr(paths, "weights", lambda: tmp_path)
     folder = weights.local_folder("owner/name")
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(POINTER)

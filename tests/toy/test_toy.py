@@ -25,8 +25,8 @@ ROOMS = Path(__file__).parent / "rooms"
 
 @pytest.fixture
 def output(tmp_path, monkeypatch):
-    (tmp_path / "input").mkdir()
-    for name in ("input", "output", "submissions"):
+    monkeypatch.setenv("SMP_INPUT", "demo")
+    for name in ("output", "submissions"):
         monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SMP_PROFILE", "small")
     monkeypatch.setenv("SMP_DEMO_POSTS", "600")

@@ -63,10 +63,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises DataError where nothing can be written to a folder, which is made if it is not there."""
-    with replacing(folder / ".writable") as aside:
-        aside.touch()
-    (folder / ".writable").unlink(missing_ok=True)
+    """Raises DataError where a folder cannot be written to, or made; leaves nothing there."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    probe = place / f".{os.uname().nodename}.{os.getpid()}.writable"
+    with writing(folder):
+        probe.touch()
+        probe.unlink()
 
 
 def write_json(path: Path, value: object) -> None:
