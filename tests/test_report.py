@@ -26,11 +26,21 @@ from smp.tracks.base import Split
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 ROWS = {
-    "experiment": ["exp010_lgbm", "exp020_fusion"], "track": "image", "data": "GENERATED DEMO", "profile": "small",
-    "scheme": "time", "cv_rows": 6286, "holdout_rows": 1257, "cv_src": [0.7, 0.72], "cv_mae": [1.3, 1.25],
-    "holdout_src": [0.6, 0.625], "holdout_mae": [1.4, 1.35], "share_of_ceiling": [0.8, 0.9], "seconds": [10.0, 2.5],
+    "experiment": ["exp010_lgbm", "exp020_fusion"],
+    "track": "image",
+    "data": "GENERATED DEMO",
+    "profile": "small",
+    "scheme": "time",
+    "cv_rows": 6286,
+    "holdout_rows": 1257,
+    "cv_src": [0.7, 0.72],
+    "cv_mae": [1.3, 1.25],
+    "holdout_src": [0.6, 0.625],
+    "holdout_mae": [1.4, 1.35],
+    "share_of_ceiling": [0.8, 0.9],
+    "seconds": [10.0, 2.5],
     "peak_memory_gb": [0.5, 0.25],
-}  # fmt: skip
+}
 
 
 def test_the_table_says_the_rows_and_every_score():
@@ -183,9 +193,12 @@ def test_every_group_of_posts_is_drawn(results):
     table = results.predictions
     groups = pd.DataFrame({"error": [1.0, 2.0], "se": [0.1, 0.2], "posts": [10, 5]}, index=["a", "b"])
     for figure in (
-        figures.calibration(table), figures.folds(table), figures.labels(table["label"], table["pred"]),
-        figures.months(results.posts), figures.error_bars(groups, "group", "MAE"),
-    ):  # fmt: skip
+        figures.calibration(table),
+        figures.folds(table),
+        figures.labels(table["label"], table["pred"]),
+        figures.months(results.posts),
+        figures.error_bars(groups, "group", "MAE"),
+    ):
         axis = figure.axes[0]
         assert axis.has_data() and (axis.get_xlabel() or axis.get_ylabel())
     middle = figures.calibration(table).axes[0].lines[0]

@@ -73,7 +73,7 @@ SMALL = {
     "lightgbm": LightGBM(objective="huber", rounds=150, learning_rate=0.06, num_leaves=15, feature_fraction=0.2),
     "catboost": CatBoost(rounds=150, learning_rate=0.1, depth=4, rsm=0.2),
     "seeds": (0, 1),
-}  # fmt: skip
+}
 
 
 def row_name(user: bool, representation: str) -> str:
@@ -108,12 +108,16 @@ def make(run: Run) -> dict:
             costs = [made[f"{number:02d}-{m}"][1] for m in (MODELS[:2] if model == "Fusion" else [model])]
             rows.append(
                 {
-                    "row": row_name(user, representation), "user_behaviour": user, "representation": representation,
-                    "model": model, **spread(seed_scores(TRACK, data, folds, tables[model])),
-                    "paper_src": printed[2 * i], "paper_mae": printed[2 * i + 1],
+                    "row": row_name(user, representation),
+                    "user_behaviour": user,
+                    "representation": representation,
+                    "model": model,
+                    **spread(seed_scores(TRACK, data, folds, tables[model])),
+                    "paper_src": printed[2 * i],
+                    "paper_mae": printed[2 * i + 1],
                     "fit_seconds": sum(c["fit_seconds"] for c in costs),
                 }
-            )  # fmt: skip
+            )
     table = pd.DataFrame(rows)
     with replacing(run.folder / "table1.csv") as aside:
         table.round(4).to_csv(aside, index=False)
@@ -124,9 +128,7 @@ def make(run: Run) -> dict:
     draw(table, run.folder / "table1.png")
     print(text)
     say(answers := answer(table, made_by))
-    return {
-        "rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "sources": made_by, "answers": answers
-    }  # fmt: skip
+    return {"rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "sources": made_by, "answers": answers}
 
 
 def sources() -> dict[str, str]:

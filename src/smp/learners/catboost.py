@@ -92,11 +92,21 @@ class CatBoost:
             device = {"rsm": self.rsm}
         center = float(np.median(y))  # boosting with Huber starts at 0, whatever the labels
         model = catboost.CatBoostRegressor(
-            loss_function=self.objective, iterations=self.rounds, learning_rate=self.learning_rate, depth=self.depth,
-            l2_leaf_reg=self.l2_leaf_reg, max_ctr_complexity=self.max_ctr_complexity, random_seed=seed,
-            thread_count=self.threads or joblib.cpu_count(), bootstrap_type="Bernoulli", subsample=0.8,
-            task_type=self.task_type, allow_writing_files=False, verbose=False, **device,
-        )  # fmt: skip
+            loss_function=self.objective,
+            iterations=self.rounds,
+            learning_rate=self.learning_rate,
+            depth=self.depth,
+            l2_leaf_reg=self.l2_leaf_reg,
+            max_ctr_complexity=self.max_ctr_complexity,
+            random_seed=seed,
+            thread_count=self.threads or joblib.cpu_count(),
+            bootstrap_type="Bernoulli",
+            subsample=0.8,
+            task_type=self.task_type,
+            allow_writing_files=False,
+            verbose=False,
+            **device,
+        )
         pool = catboost.Pool(_frame(X), y - center, weight=weight, cat_features=list(X.categorical))
         try:
             model.fit(pool)

@@ -12,9 +12,12 @@ from smp.tracks.load import load_data
 from smp.tracks.video.features import face_audio, mvp, video_stats
 
 FAMILIES = {
-    "video_ratios": video_stats.ratios, "video_words": video_stats.words, "video_users": video_stats.users,
-    "mvp": mvp.build, "mvp_text": mvp.text,
-}  # fmt: skip
+    "video_ratios": video_stats.ratios,
+    "video_words": video_stats.words,
+    "video_users": video_stats.users,
+    "mvp": mvp.build,
+    "mvp_text": mvp.text,
+}
 
 
 @pytest.fixture
@@ -96,10 +99,13 @@ def own_file(posts, tmp_path, monkeypatch):
     path.parent.mkdir()
     monkeypatch.setattr(paths, "extra_features", lambda track: path.parent)
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({
-        "pid": rng.permutation(posts.index)[:-5], "tempo": rng.normal(size=len(posts) - 5),
-        "emotion": rng.choice(["happy", "none"], len(posts) - 5),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "pid": rng.permutation(posts.index)[:-5],
+            "tempo": rng.normal(size=len(posts) - 5),
+            "emotion": rng.choice(["happy", "none"], len(posts) - 5),
+        }
+    )
     table.to_parquet(path)
     return path, table
 
