@@ -36,7 +36,7 @@ PLAIN = {
 def demo_folder(tmp_path_factory):
     """Folder of 600 generated image posts (no pictures) and the video posts beside them."""
     folder = tmp_path_factory.mktemp("demo") / "input"
-    demo.generate(folder, posts=600, images=False, seed=7)
+    demo.generate(folder, posts=600, images=False, seed=7, only=("image", "video"))
     return folder
 
 

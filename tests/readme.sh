@@ -4,8 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/input"
-places=(SMP_INPUT="$work/input" SMP_OUTPUT="$work/output" SMP_SUBMISSIONS="$work/submissions")
+places=(SMP_INPUT=demo SMP_OUTPUT="$work/output" SMP_SUBMISSIONS="$work/submissions")
 fresh() { env -i HOME="$HOME" PATH="$PATH" "${places[@]}" SMP_DEMO_POSTS="${SMP_DEMO_POSTS:-600}" SMP_PROFILE=small "$@"; }
 awk -v work="$work" '/^```bash/ {n++; inside = 1; next} /^```/ {inside = 0} inside {print > (work "/block" n ".sh")}' README.md
 for block in "$work"/block*.sh; do

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from smp import tracks
 from smp.paths import ROOT
+
+GROUPS = ("submission", "representations", "studies", "systems")
 
 SRC = ROOT / "src" / "smp"
 FLOORS = (
-    {"errors"},
+    {"errors", "progress"},
     {"paths", "metrics"},
     {"disk", "catalog", "evidence"},
     {"matrix", "tracks"},
@@ -71,6 +74,22 @@ def test_every_module_says_what_it_is_for(path):
 def test_experiments_do_not_import_each_other_and_name_their_parents(path):
     assert not [n for n in imported(path) if re.match(r"exp\d", n)]
     assert "Parents:" in ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.parent.name)
+def test_an_experiment_declares_its_track_its_group_and_its_parents(path):
+    said = {}
+    for node in ast.parse(path.read_text()).body:
+        name = getattr(node.targets[0], "id", "") if isinstance(node, ast.Assign) else ""
+        if name in ("TRACK", "GROUP", "PARENTS"):
+            said[name] = ast.literal_eval(node.value)  # literals: read without importing
+    assert said["TRACK"] in tracks.names() and said["GROUP"] in GROUPS
+    assert set(said["PARENTS"]) <= {p.parent.name for p in EXPERIMENTS} - {path.parent.name}
+    docstring = ast.get_docstring(ast.parse(path.read_text())).split("Parents:")[1].split("Asks")[0]
+    named = set(re.findall(r"exp(\d{3})", docstring))
+    spans = re.findall(r"exp(\d{3})-(?:exp)?(\d{3})", docstring)
+    named |= {p.parent.name[3:6] for p in EXPERIMENTS for a, b in spans if a <= p.parent.name[3:6] <= b}
+    assert {name[3:6] for name in said["PARENTS"]} == named
 
 
 def test_smp_never_imports_an_experiment():

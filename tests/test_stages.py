@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -226,6 +227,46 @@ def test_a_failing_stage_stops_the_one_beside_it(timed, tmp_path, capfd):
         child.join()
     assert time.time() - started < 60
     assert "exp952_c" not in capfd.readouterr().out
+
+
+JOB = """
+import os, time
+from smp import stages
+from smp.errors import one_line_errors
+
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+with one_line_errors(), stages.ending_children():
+    stages.Job("a job", work).end()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told"), [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "interrupted; run")]
+)
+def test_whatever_ends_a_run_ends_its_stages(number, code, told):
+    run = subprocess.Popen(
+        [sys.executable, "-c", JOB], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert run.stdout.readline() == "a job ...\n"
+    child = int(run.stdout.readline())
+    os.killpg(run.pid, number) if number == signal.SIGINT else run.terminate()  # Ctrl-C goes to the whole group
+    _, said = run.communicate(timeout=30)
+    assert run.returncode == code and "Traceback" not in said and told in said and len(said.split("\n")) <= 3
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):
+            os.kill(child, 0)
+            time.sleep(0.05)
+
+
+def test_a_submissions_folder_that_cannot_be_written_is_said_before_the_first_stage(two_stages, tmp_path, monkeypatch):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("SMP_SUBMISSIONS", str(tmp_path / "a file"))
+    monkeypatch.setattr(stages, "run_stages", lambda *arguments: pytest.fail("a stage is run"))
+    with pytest.raises(DataError, match="a file: cannot be written"):
+        stages.main("video")
 
 
 def test_list_says_what_is_done_and_an_unknown_stage_is_refused(two_stages, capsys):

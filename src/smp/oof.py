@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from smp import paths
 from smp.disk.locks import locked
 from smp.disk.store import read_table, write_table
 from smp.errors import DataError
 from smp.folds import label_blocks, months, time_blocks
+from smp.progress import progress
 from smp.tracks.base import Data, Split
 
 
@@ -122,7 +122,7 @@ def cross_fit(folder: Path, ids: pd.Index, parts: Sequence[Part], fit_predict: C
         todo = [p for p in parts if not files[p.name].exists()]
         if not todo:
             break
-        for part in tqdm(todo, desc=folder.name, unit="fit", initial=len(parts) - len(todo), total=len(parts)):
+        for part in progress(todo, desc=folder.name, unit="fit", initial=len(parts) - len(todo), total=len(parts)):
             path = files[part.name]
             lock = path.with_name(f".{part.name}.lock")
             with locked(lock, wait=wait) as mine:
@@ -188,6 +188,8 @@ def load_forward(track: str, experiments: Sequence[str]) -> tuple[pd.Series, pd.
             raise DataError(f"{path}: no such predictions; make the experiment again with --force")
         found[name] = read_table(path)
         own = found[name].pop("part")
+        if not np.isfinite(found[name].to_numpy()).all():
+            raise DataError(f"{path}: holds predictions that are not finite; make the experiment again with --force")
         if part is not None and not (own.index.equals(part.index) and own.equals(part)):
             raise DataError(f"{path}: other posts or parts than {experiments[0]}'s; make it again with --force")
         part = own

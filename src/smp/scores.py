@@ -77,7 +77,7 @@ def _row(m: dict) -> dict:
         row |= {f"{part}_{metric.name}": round(m[part].get(metric.name, np.nan), 4) for metric in metrics}
     if "forward" in m:
         row["parts_error"] = round(m["forward"]["every"]["mean_of_groups"], 4)
-    if best:
+    if best and "holdout" in best:
         shares = [metric.share(m["holdout"][metric.name], best["holdout"][metric.name]) for metric in metrics]
         row["share_of_ceiling"] = round(min(shares), 3)
     return {**row, "seconds": m["seconds"], "peak_memory_gb": m["peak_memory_gb"]}

@@ -11,10 +11,11 @@ import os
 import resource
 import runpy
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from multiprocessing.connection import wait
@@ -28,7 +29,7 @@ from smp import features, paths, submission, tracks
 from smp.catalog import GROUPS, Stage, discover
 from smp.disk.hashes import source_hash
 from smp.disk.locks import hold
-from smp.disk.store import write_json
+from smp.disk.store import check_writable, write_json
 from smp.errors import DataError, one_line_errors
 from smp.paths import ROOT
 from smp.scores import write_scores
@@ -93,6 +94,9 @@ def main(
         if not tracks.get(track).has_media(paths.data(track)):
             print(f"  no picture in {paths.data(track)}: what is learnt from pictures is left out")
             stages = without_representations(stages, track)
+    for room in map(tracks.get, used):
+        if room.submission and any(s.name == room.final for s in stages):
+            check_writable(paths.submissions(room.name))  # before hours of stages, not after
     ran = run_stages(stages, again, jobs or (2 if paths.profile() == "small" else 1))
     uploads = []
     for track in used:
@@ -263,7 +267,20 @@ class Job:
         print(f"{self.title}: {time.perf_counter() - self.started:.1f} s", flush=True)
 
 
+@contextmanager
+def ending_children() -> Iterator[None]:
+    """Whatever ends this process, SIGTERM and Ctrl-C too, ends the jobs it started; the next run goes on from there."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
 def _in_one_line(cores: Sequence[int], function: Callable, *arguments: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent speaks, and ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if cores:
         from threadpoolctl import threadpool_limits
 
@@ -274,5 +291,5 @@ def _in_one_line(cores: Sequence[int], function: Callable, *arguments: object) -
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with one_line_errors(), ending_children():
         tyro.cli(main, prog="bash run_all.sh")

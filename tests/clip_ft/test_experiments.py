@@ -22,7 +22,7 @@ from smp.tracks.load import load_data
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """exp name, arguments -> metrics.json, in a project of 300 generated posts."""
-    demo.generate(tmp_path / "input", posts=300, seed=3)
+    demo.generate(tmp_path / "input", posts=300, seed=3, only=("image",))
     for name in ("input", "output", "submissions"):
         monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SMP_PROFILE", "small")

@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from smp.disk import store
 from smp.disk.store import read_embeddings, read_note, read_table, replacing, write_embeddings, write_table
 from smp.errors import DataError
 
@@ -54,6 +55,19 @@ def test_embeddings_are_float16_memory_maps_keyed_by_post(tmp_path):
     found, array = read_embeddings(tmp_path, "clip")
     assert list(found) == ["b", "a"] and isinstance(array, np.memmap) and array.dtype == np.float16
     np.testing.assert_array_equal(array, values)
+
+
+def test_a_new_array_never_meets_the_ids_of_the_old(tmp_path, monkeypatch):
+    write_embeddings(tmp_path, "e", pd.Index(["1", "2"]), np.zeros((2, 3)))
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "write_table", stop)  # killed between the two files
+    with pytest.raises(KeyboardInterrupt):
+        write_embeddings(tmp_path, "e", pd.Index(["2", "1"]), np.ones((2, 3)))
+    with pytest.raises(DataError, match="no such embeddings"):
+        read_embeddings(tmp_path, "e")
 
 
 def test_an_array_without_its_ids_does_not_count(tmp_path):

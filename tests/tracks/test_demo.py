@@ -30,7 +30,7 @@ POSTS = 1200
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
-    demo.generate(folder, posts=POSTS)
+    demo.generate(folder, posts=POSTS, only=("image", "video"))
     return folder
 
 
@@ -194,12 +194,12 @@ def test_unusual_picture_files(out, posts):
 
 
 def test_same_seed_same_bytes_and_pictures_change_nothing_else(out, tmp_path):
-    demo.generate(tmp_path / "again", posts=POSTS)
+    demo.generate(tmp_path / "again", posts=POSTS, only=("image", "video"))
     first, again = tree(out), tree(tmp_path / "again")
     assert first == again
-    demo.generate(tmp_path / "plain", posts=POSTS, images=False)
+    demo.generate(tmp_path / "plain", posts=POSTS, images=False, only=("image", "video"))
     assert tree(tmp_path / "plain") == {name: digest for name, digest in first.items() if not name.endswith(".jpg")}
-    demo.generate(tmp_path / "other", posts=POSTS, images=False, seed=1)
+    demo.generate(tmp_path / "other", posts=POSTS, images=False, seed=1, only=("image", "video"))
     assert not set(tree(tmp_path / "other").values()) & set(tree(tmp_path / "plain").values())
 
 
@@ -215,10 +215,10 @@ def test_the_command(tmp_path):
         "--seed",
         "4",
     ]
-    (tmp_path / "x.partial" / "left").mkdir(parents=True)  # by a run that was killed
+    (tmp_path / "x" / "smpd_image.partial" / "left").mkdir(parents=True)  # by a run that was killed
     subprocess.run(command, check=True)
-    assert json.loads((tmp_path / "x" / "ceiling.json").read_text())["seed"] == 4
-    assert not (tmp_path / "x.partial").exists() and not (tmp_path / "x" / "left").exists()
+    assert json.loads((tmp_path / "x" / "truth" / "image_ceiling.json").read_text())["seed"] == 4
+    assert not list((tmp_path / "x").rglob("*.partial")) and not (tmp_path / "x" / "smpd_image" / "left").exists()
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 1 and "delete it" in again.stderr and again.stderr.count("\n") == 1
     with pytest.raises(DataError, match="at least 200"):
@@ -231,7 +231,7 @@ def test_truth_is_kept_aside(out, posts):
     assert truth["post_id"].tolist() == table.index[table["split"] == "test"].tolist()
     clips = pd.read_csv(out / "truth" / "video_test.csv")
     assert set(clips["post_id"]) == {row["pid"] for row in lines(next((out / "smpd_video").glob("*posts_test*")))}
-    assert {path.name for path in out.iterdir()} == {"smpd_image", "smpd_video", "truth", "ceiling.json"}
+    assert {path.name for path in out.iterdir()} == {"smpd_image", "smpd_video", "truth"}
     labelled = [path for path in (out / "smpd_image").rglob("*label*")] + list((out / "smpd_video").glob("*popul*"))
     assert sorted(path.name for path in labelled) == [
         "SMP-Video_anonymized_popularity_train.jsonl",

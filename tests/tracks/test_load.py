@@ -1,14 +1,17 @@
 """Loading with a cache: fresh when a source changes, the posts of the files; demo data where there are none."""
 
+import shutil
 import time
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from smp import paths, tracks
+from smp import features, paths, tracks
+from smp.disk import hashes
 from smp.errors import DataError
 from smp.tracks import demo
 from smp.tracks import load as data
@@ -26,8 +29,6 @@ def test_the_cache_gives_what_the_files_gave(demo_run, track):
 
 
 def test_a_changed_source_is_read_again(demo_run, demo_folder, tmp_path, monkeypatch):
-    import shutil
-
     shutil.copytree(demo_folder / "smpd_image", tmp_path / "in" / "smpd_image")
     monkeypatch.setenv("SMP_INPUT", str(tmp_path / "in"))
     posts, _ = read_data("image")
@@ -45,6 +46,46 @@ def test_a_changed_source_is_read_again(demo_run, demo_folder, tmp_path, monkeyp
     (paths.official("image") / "SMP_train_images").mkdir()
     read_data("image")
     assert calls, "pictures unpacked later change the paths"
+
+
+@pytest.mark.parametrize(
+    "layout", ["plain", "link to the folder", "link to a file", "a folder deeper", "among pictures"]
+)
+def test_whatever_file_is_read_counts_wherever_it_lies(demo_run, demo_folder, tmp_path, monkeypatch, layout):
+    """A label changed where neither names nor folders do: data, fingerprint and features follow."""
+    real, root = tmp_path / "real", tmp_path / "in" / "smpd_image"
+    shutil.copytree(demo_folder / "smpd_image", root)
+    home = root / "train_allmetadata_json"
+    label = home / "train_label.txt"
+    if layout == "link to the folder":
+        home.rename(real)
+        home.symlink_to(real)
+    elif layout == "link to a file":
+        label.rename(real)
+        label.symlink_to(real)
+    elif layout != "plain":
+        inner = root / ("train" if layout == "among pictures" else "SMPD")
+        inner.mkdir()
+        home.rename(inner / home.name)
+        label = inner / home.name / label.name
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path / "in"))
+    before, key = fingerprint("image"), features.key("image", "post_stats")
+    lines = label.read_text().splitlines()
+    label.write_text("\n".join(["9.99", *lines[1:]]) + "\n")
+    assert read_data("image")[0].labels[0] == 9.99
+    assert fingerprint("image") != before and features.key("image", "post_stats") != key
+
+
+def test_a_mended_loader_makes_everything_stale(demo_run, monkeypatch):
+    before, key = fingerprint("video"), features.key("video", "video_stats")
+    monkeypatch.setattr(data, "code_hash", lambda module: f"mended {module}")
+    assert fingerprint("video") != before and features.key("video", "video_stats") != key
+
+
+def test_the_code_of_a_module_is_its_own_and_that_of_all_it_imports():
+    files = hashes._imported("smp.features.stream", set())
+    assert {Path(file).stem for file in files} == {"stream", "keys", "tags", "time_place"}
+    assert any(Path(f).name == "tags.py" for f in hashes._imported("smp.features.post_stats", set()))
 
 
 def test_of_two_processes_one_reads_the_files(demo_run, tmp_path, monkeypatch):
@@ -67,23 +108,38 @@ def test_of_two_processes_one_reads_the_files(demo_run, tmp_path, monkeypatch):
 
 
 def test_demo_data_stand_in_where_there_are_no_official_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("SMP_INPUT", str(tmp_path))
+    monkeypatch.delenv("SMP_INPUT", raising=False)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "out"))
     monkeypatch.setenv("SMP_DEMO_POSTS", "300")
     small = demo.generate
-    monkeypatch.setattr(demo, "generate", lambda folder, posts: small(folder, posts, images=False))
+    monkeypatch.setattr(demo, "generate", lambda folder, posts, only: small(folder, posts, images=False, only=only))
     assert paths.is_demo("image")
     posts, _ = read_data("image")
     assert len(posts) == 300 and paths.output("image") == tmp_path / "out" / "demo"
     assert "GENERATING DEMO data" in capsys.readouterr().err
     assert data.ceiling("image")["holdout"]["src"] > 0.5
 
-    (tmp_path / "smpd_image").mkdir()
-    (tmp_path / "smpd_image" / "README.md").write_text("where the files go")
+    folder = tmp_path / "input" / "smpd_image"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("where the files go")
     assert paths.is_demo("image")
-    (tmp_path / "smpd_image" / "something.zip").write_text("")
+    (folder / "something.zip").write_text("")
     assert not paths.is_demo("image") and data.ceiling("image") is None
-    with pytest.raises(DataError, match="smpd_image"):
+    with pytest.raises(DataError, match=r"smpd_image: missing .*; unpack something.zip there"):
+        read_data("image")
+    monkeypatch.setenv("SMP_INPUT", "demo")
+    assert paths.is_demo("image"), "asked for, whatever lies in input/"
+
+
+def test_demo_data_never_stand_in_where_a_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path))
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "out"))
+    assert not paths.is_demo("image") and paths.output("image") == tmp_path / "out"
+    with pytest.raises(DataError, match=r"smpd_image: no such folder; .*unset SMP_INPUT"):
+        read_data("image")
+    (tmp_path / "smpd_image").mkdir()
+    with pytest.raises(DataError, match=r"smpd_image: missing .* get them from"):
         read_data("image")
 
 

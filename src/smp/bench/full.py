@@ -156,7 +156,7 @@ def tables() -> str:
 def stages(n: int, width: int, components: int) -> list[tuple[str, Callable, ...]]:
     """(name, function, its arguments) of every stage, in order; they meet through files."""
     return [
-        ("generate official files", demo.generate, paths.official("image").parent, n, False),
+        ("generate official files", demo.generate, paths.official("image").parent, n, False, 0, ("image",)),
         ("load official files", load_data, "image"),
         *((f"features {name}", make, name) for name in PLAIN),
         (f"store {width:,} + {components} float16 columns", embed, width, components),

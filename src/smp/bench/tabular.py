@@ -41,7 +41,8 @@ def tabular(posts: int = FULL, wide: int = WIDE) -> None:
         tables = {}
         for n in (posts // 10, posts):
             where = Path(folder) / str(n)
-            rows.append({"what": "generate official files", "posts": n, **measured(demo.generate, where, n, False)})
+            cost = measured(demo.generate, where, n, False, 0, ("image",))
+            rows.append({"what": "generate official files", "posts": n, **cost})
             rows.append({"what": "load official files", "posts": n, **measured(image.read, where / "smpd_image")})
             tables[n] = image.read(where / "smpd_image")[0]
         for name, family in FAMILIES.items():
@@ -177,7 +178,7 @@ def representations(
     rows, loading = [], Loading(batch_size=batch_size, workers=workers)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        demo.generate(folder / "input", max(posts, 2000), False)
+        demo.generate(folder / "input", max(posts, 2000), False, only=("image",))
         table = image.read(folder / "input" / "smpd_image")[0].items.iloc[:posts]
         pictures = cost.draw_pictures(folder / "pictures", posts)
         size = sum(Path(p).stat().st_size for p in pictures) / posts

@@ -6,6 +6,7 @@ carries the digest of its table.
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -26,26 +27,57 @@ STUDIES = {"table1": "exp021_ablation", "selection": "exp030_sample_selection"} 
 
 
 def write() -> None:
-    """Rewrite both files' blocks and exp/figures from the output folders. Raises DataError naming what is missing."""
+    """Rewrite both files' blocks and exp/figures from the output folders; what was not run there stays as it was.
+
+    Raises DataError where there is no score at all.
+    """
     scores = pd.concat([read_scores(f) for f in sorted({paths.output(t) / "scores.csv" for t in tracks.names()})])
-    found = {s.name: Results(s.track) for s in discover()}
-    answers = [Results(t).answers for t in tracks.names()]
-    tables = {"scores": scores, "claims": pd.concat(answers, ignore_index=True)}
-    for name, study in STUDIES.items():
-        tables[name] = found[study].table(study, f"{name}.csv")
-        if tables[name] is None:
-            raise DataError(f"{found[study].folder / study}: not there yet; make it with: bash run_all.sh studies")
-    for name, table in tables.items():
+    experiments = {s.name: s.track for s in discover()}
+    answers = pd.concat([Results(t).answers for t in tracks.names()], ignore_index=True)
+    tables = {
+        "scores": _renewed("scores", scores[~scores["experiment"].str.contains("@")], "experiment", experiments),
+        "claims": _renewed("claims", answers, "study", experiments),
+    }
+    made = {n: Results(experiments[study]).table(study, f"{n}.csv") for n, study in STUDIES.items()}
+    for name, table in (tables | {n: t for n, t in made.items() if t is not None}).items():
         with replacing(FOLDER / f"{name}.csv") as aside:
             table.to_csv(aside, index=False)
     with replacing(FOLDER / "scores.png") as aside:
-        aside.write_bytes(png(figures.scores(scores), digest("scores")))
+        aside.write_bytes(png(figures.scores(tables["scores"]), digest("scores")))
     for name, study in STUDIES.items():
+        if made[name] is None:
+            continue
         note = PngInfo()
         note.add_text("Description", digest(name))
         with replacing(FOLDER / f"{name}.png") as aside:
-            load_rgb(found[study].folder / study / f"{name}.png").save(aside, format="png", pnginfo=note)
+            load_rgb(Results(experiments[study]).folder / study / f"{name}.png").save(aside, format="png", pnginfo=note)
     rewrite()
+
+
+def write_real(name: str) -> None:
+    """Put the scores of this output folder, made of data of that name, beside those of the README; rewrite its blocks.
+
+    Raises DataError where the folder holds no scores, or those of generated data.
+    """
+    found = [read_scores(f) for f in sorted({paths.output(t) / "scores.csv" for t in tracks.names()}) if f.exists()]
+    scores = pd.concat(found) if found else pd.DataFrame({"data": []})
+    scores = scores[scores["data"] == "official"].assign(data=name)
+    if scores.empty:
+        raise DataError(
+            f"{paths.output(tracks.names()[0])}: no scores of official data; point SMP_OUTPUT at such a run"
+        )
+    file = FOLDER / "real.csv"
+    kept = pd.read_csv(file) if file.exists() else scores.iloc[:0]
+    with replacing(file) as aside:
+        pd.concat([kept[kept["data"] != name], scores]).sort_values(["track", "data"]).to_csv(aside, index=False)
+    rewrite()
+
+
+def _renewed(name: str, new: pd.DataFrame, key: str, experiments: Collection[str]) -> pd.DataFrame:
+    """The table of exp/figures with the rows of what was run replaced, and without those of what there is no more."""
+    old = pd.read_csv(FOLDER / f"{name}.csv")
+    table = pd.concat([old[~old[key].isin(set(new[key]))], new], ignore_index=True)
+    return table[table[key].isin(experiments)].sort_values(key, kind="stable")
 
 
 def rewrite() -> None:
@@ -62,7 +94,7 @@ def digest(name: str) -> str:
 
 def blocks() -> dict[str, dict[str, str]]:
     """File -> what its generated blocks must say, from the tables in exp/figures and the experiments' scripts."""
-    scores = pd.read_csv(FOLDER / "scores.csv")
+    scores = pd.concat([pd.read_csv(f) for f in (FOLDER / "scores.csv", FOLDER / "real.csv") if f.exists()])
     claims = pd.read_csv(FOLDER / "claims.csv").drop(columns="study").rename(columns={"answer": "here"})
     return {
         "README.md": {"results": result_table(scores)},

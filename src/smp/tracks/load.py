@@ -13,9 +13,9 @@ from smp.disk.hashes import code_hash, stat_key
 from smp.disk.locks import locked
 from smp.disk.store import read_note, read_table, write_table, writing
 from smp.errors import DataError
+from smp.tracks import demo
 from smp.tracks.base import Data
-
-_NOT_ENTERED = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
+from smp.tracks.official import folders
 
 
 def ensure_data(track: str) -> Path:
@@ -24,20 +24,21 @@ def ensure_data(track: str) -> Path:
     Raises DataError where demo data of another size than SMP_DEMO_POSTS are there.
     """
     if not paths.is_demo(track):
+        if not paths.official(track).is_dir():  # SMP_INPUT is set, or this would be the demo
+            remedy = "lay the official files there, run a track that is there, or unset SMP_INPUT (SMP_INPUT=demo: "
+            raise DataError(f"{paths.official(track)}: no such folder; {remedy}generated data)")
         return paths.data(track)
-    with locked(paths.lock(track, "demo_data")):
-        folder, posts = paths.demo_data(), paths.demo_posts()
+    with locked(paths.lock(track, f"demo-{track}")):
+        folder, posts = paths.data(track), paths.demo_posts()
         if not folder.is_dir():
-            from smp.tracks import demo
-
             print(f"No official files in {paths.official(track)}: GENERATING DEMO data.", file=sys.stderr)
             with writing(folder):
-                demo.generate(folder, posts=posts)
-        found = json.loads((folder / "ceiling.json").read_text())["posts"]
+                demo.generate(folder.parent, posts=posts, only=(track,))
+        found = ceiling(track)["posts"]
         if found != posts:
-            remedy = f"set SMP_DEMO_POSTS={found}, point SMP_OUTPUT at another folder or delete {folder.parent}"
+            remedy = f"set SMP_DEMO_POSTS={found}, point SMP_OUTPUT at another folder or delete {folder.parents[1]}"
             raise DataError(f"{folder}: holds {found} demo posts, not {posts}; {remedy}")
-    return paths.data(track)
+    return folder
 
 
 def load_data(track: str) -> Data:
@@ -87,7 +88,7 @@ def ceiling(track: str) -> dict | None:
     """The best scores the demo's generating model allows, or None for official data."""
     if not paths.is_demo(track):
         return None
-    return json.loads((paths.demo_data() / "ceiling.json").read_text())[track]
+    return json.loads(demo.ceiling_file(paths.data(track).parent, track).read_text())
 
 
 def _cache(track: str, part: str = "") -> Path:
@@ -108,21 +109,12 @@ def _read(path: Path) -> pd.DataFrame:
 def _cache_key(track: str) -> str:
     """Changes with the name, size or time of a source file, the names of folders (pictures may come later) and code."""
     folder = ensure_data(track)
-    read = stat_key(tracks.get(track).files(folder)), _folders(folder), _loader(track)
+    read = stat_key(tracks.get(track).files(folder)), folders(folder), _loader(track)
     return hashlib.blake2b(repr(read).encode(), digest_size=16).hexdigest()
 
 
 def _loader(track: str) -> str:
     return code_hash(f"smp.tracks.{track}.read")
-
-
-def _folders(folder: Path) -> list[str]:
-    """Names of the folders below; picture folders, with 70,000 users, are not entered."""
-    names = []
-    for parent, inner, _ in os.walk(folder):
-        names += [os.path.relpath(os.path.join(parent, name), folder) for name in sorted(inner)]
-        inner[:] = sorted(name for name in inner if name not in _NOT_ENTERED and name[0] != ".")
-    return names
 
 
 def _fingerprint(track: str, folder: Path) -> str:

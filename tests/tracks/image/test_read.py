@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from smp.errors import DataError
+from smp.tracks import official
 from smp.tracks.image import read as image
 
 TRAIN = [  # Uid, Pid, Title, Alltags, Postdate, latitude, longitude, accuracy, label
@@ -27,7 +28,7 @@ def rows(posts, **columns):
     return [{"Uid": post[0], "Pid": post[1]} | {key: post[at] for key, at in columns.items()} for post in posts]
 
 
-def official(folder: Path, change=lambda files: None, old: bool = False) -> Path:
+def write(folder: Path, change=lambda files: None, old: bool = False) -> Path:
     """Write both splits in the official layout; `change` edits the files (JSON values, lists of lines or bytes)."""
     files = {}
     for split, posts in (("train", TRAIN), ("test", TEST)):
@@ -91,7 +92,7 @@ def table(folder):
 
 
 def read(folder: Path, change=lambda files: None, old: bool = False):
-    data, quirks = image.read(official(folder, change, old))
+    data, quirks = image.read(write(folder, change, old))
     return data.items.assign(label=data.labels), quirks
 
 
@@ -141,8 +142,8 @@ def test_table_in_both_layouts(tmp_path, old):
 
 
 def test_train_and_test_may_differ_in_layout(tmp_path):
-    official(tmp_path)
-    official(tmp_path / "older", old=True)
+    write(tmp_path)
+    write(tmp_path / "older", old=True)
     for path in (tmp_path / "test_allmetadata_json").iterdir():
         path.unlink()
     (tmp_path / "older" / "test_all_json").rename(tmp_path / "test_all_json")
@@ -168,9 +169,6 @@ def test_old_user_data_as_columns(tmp_path):
             files[split, "user"] = {key: {str(i): row[key] for i, row in enumerate(table)} for key in table[0]}
 
     same(read(tmp_path / "a", as_columns, old=True)[0], read(tmp_path / "b", old=True)[0])
-    vectors, expected = (image.read_description_vectors(tmp_path / name) for name in "ab")
-    for key in image.VECTORS:
-        np.testing.assert_array_equal(vectors[key][1], expected[key][1])
 
 
 @pytest.mark.parametrize("kind", [int, float])
@@ -258,7 +256,7 @@ def test_old_layout_streams_whatever_the_chunk(tmp_path):
     expected = [{"a": "}],[{", "b": i, "c": [{}], "d": "é夏" * i} for i in range(50)]
     path.write_text(json.dumps(expected, ensure_ascii=False, indent=2), encoding="utf-8")
     for chunk in (1000, 1500, 1 << 20):
-        assert list(image._rows(path, Counter(), chunk)) == expected
+        assert list(official.stream_json(path, Counter(), "", chunk)) == expected
 
 
 # --- where the files lie ---
@@ -266,7 +264,7 @@ def test_old_layout_streams_whatever_the_chunk(tmp_path):
 
 def test_one_level_deeper(tmp_path):
     expected = read(tmp_path / "plain")[0]
-    official(tmp_path / "data" / "SMPD-Image")
+    write(tmp_path / "data" / "SMPD-Image")
     (tmp_path / "data" / "__MACOSX" / "train_allmetadata_json").mkdir(parents=True)
     (tmp_path / "data" / "__MACOSX" / "train_allmetadata_json" / "train_category.json").write_text("junk")
     same(table(tmp_path / "data"), expected)
@@ -287,7 +285,7 @@ def test_zip_prefix(tmp_path, listed, unpacked):
     assert (tmp_path / posts["image_path"].iloc[1]) == picture
     assert posts["image_path"].iloc[4] == "test/59@N75/1116.jpg"
     assert quirks.get("zip prefix stripped from image path", 0) == 4 * listed
-    assert quirks.get("images found under a zip prefix", 0) == 4 * unpacked
+    assert quirks.get("pictures found elsewhere than listed", 0) == 4 * unpacked
 
 
 # --- what is fatal ---
@@ -384,10 +382,10 @@ def test_nothing_there(tmp_path):
 
 
 def test_no_test_split(tmp_path):
-    official(tmp_path)
-    (tmp_path / "test_allmetadata_json").rename(tmp_path / "elsewhere")
+    folder = write(tmp_path / "smpd_image")
+    (folder / "test_allmetadata_json").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=r"missing test_allmetadata_json/test_additional_information.json"):
-        image.read(tmp_path)
+        image.read(folder)
 
 
 def test_overwritten_byte_is_named(tmp_path):
@@ -416,7 +414,7 @@ def test_overwritten_byte_is_named_when_streaming(tmp_path, chunk):
     at = content.index(b'"b": 70')
     path.write_bytes(content[:at] + b"#" + content[at + 1 :])
     with pytest.raises(DataError, match=rf"rows.json: invalid JSON at byte {at:,} \("):
-        list(image._rows(path, Counter(), chunk))
+        list(official.stream_json(path, Counter(), "", chunk))
 
 
 def test_old_user_data_of_another_length(tmp_path):
@@ -431,41 +429,3 @@ def test_old_ids_that_climb(tmp_path):
 
     with pytest.raises(DataError, match="no path inside"):
         read(tmp_path, climb, old=True)
-
-
-# --- description vectors ---
-
-
-def test_description_vectors(tmp_path):
-    def missing(files):
-        files["train", "user"][2]["location_description"] = "\n"
-        files["test", "user"][0]["location_description"] = None
-
-    vectors = image.read_description_vectors(official(tmp_path, missing, old=True))
-    ids, values = vectors["user_description"]
-    assert ids.tolist() == ["775", "1001", "1002", "1116"]  # row 1 of each split is all zero
-    assert values.shape == (4, 399) and values.dtype == np.float16
-    np.testing.assert_array_equal(values[1], ((2 + np.arange(399)) / 8).astype("float16"))
-    ids, values = vectors["location_description"]
-    assert ids.tolist() == ["775", "1002"] and values.shape == (2, 400)
-
-
-def test_new_layout_has_no_vectors(tmp_path):
-    assert image.read_description_vectors(official(tmp_path)) == {}
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [("1.0,2.0", "row 3: user_description has 2 numbers, not 399"), ("x" + ",0" * 398, "row 3: .* 'x', no number")],
-)
-def test_bad_vector(tmp_path, value, words):
-    folder = official(tmp_path, put("train", "user", 2, "user_description", value), old=True)
-    with pytest.raises(DataError, match=words):
-        image.read_description_vectors(folder)
-
-
-@pytest.mark.parametrize("change", [lambda user: user.pop(), lambda user: user.append(user[0])])
-def test_vectors_of_another_number(tmp_path, change):
-    folder = official(tmp_path, lambda files: change(files["test", "user"]), old=True)
-    with pytest.raises(DataError, match=r"test_userdata.json: [13] rows for 2 posts"):
-        image.read_description_vectors(folder)

@@ -83,7 +83,7 @@ def test_every_family_of_the_track_is_made_and_read_as_one_matrix(data):
     plain = [name for name, family in families.items() if not (family.shards or family.labels)]
     X = features.load("video", plain, data)
     assert len(X) == len(data) and len(set(X.names)) == X.shape[1] > 150
-    made = features.from_labels("video", ["user_labels", "retrieval"], data, data.labels, np.arange(len(data)) % 6, 0)
+    made = features.from_labels("video", ["user_labels"], data, data.labels, np.arange(len(data)) % 6, 0)
     assert np.isfinite(made.dense()).any()
 
 
@@ -128,7 +128,7 @@ def test_a_face_and_audio_file_without_pid_or_with_a_post_twice_is_refused(data,
     with pytest.raises(DataError, match=f"post {table['pid'][0]} is there twice"):
         features.load("video", ["face_audio"], data)
     table.drop(columns="pid").to_parquet(path)
-    with pytest.raises(DataError, match="no column pid"):
+    with pytest.raises(DataError, match="no column post_id or pid"):
         features.load("video", ["face_audio"], data)
 
 

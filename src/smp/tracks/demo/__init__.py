@@ -3,12 +3,12 @@
 Every track's room draws its own posts (`tracks/<track>/demo`, where its model is stated); here is what they share: one
 world of subjects and words, the same for every seed, and the reasoning of the ceiling.
 
-The ceiling (`ceiling.json`) is the score of the model's own predictor. It knows every constant above and sees what a
-competitor sees: everything published, the pictures with perfect eyes, the external counters, and the labels of the
-other four time blocks (cv), of the four earlier ones (holdout) or of all train (test), from which it takes the exact
-Gaussian posterior of each user's level. It predicts the posterior median; for MAPE the median weighted by 1/y. Where
-published numbers are rounded or clipped (labels, counts) it is given the exact ones, so it is an upper bound but for
-sampling error: it is scored on the labels drawn, and a lucky predictor may pass it by that much.
+The ceiling (`truth/<track>_ceiling.json`) is the score of the model's own predictor. It knows every constant and sees
+what a competitor sees: everything published, the pictures with perfect eyes, the external counters, and the labels of
+the other four time blocks (cv), of the four earlier ones (holdout) or of all train (test), from which it takes the
+exact Gaussian posterior of each user's level. It predicts the posterior median; for MAPE the median weighted by 1/y.
+Where published numbers are rounded or clipped (labels, counts) it is given the exact ones, so it is an upper bound but
+for sampling error: it is scored on the labels drawn, and a lucky predictor may pass it by that much.
 """
 
 import shutil
@@ -22,24 +22,30 @@ from smp.errors import DataError
 LEAST_POSTS = 200
 
 
-def generate(out: Path, posts: int = 5000, images: bool = True, seed: int = 0) -> None:
-    """Write every track to `out`: smpd_<track>/, truth/ (labels of the test posts) and ceiling.json.
+def generate(out: Path, posts: int = 5000, images: bool = True, seed: int = 0, only: tuple[str, ...] = ()) -> None:
+    """Write tracks to `out`: smpd_<track>/ each, and in truth/ the labels of its test posts and its best scores.
 
     posts: image posts, train and test together, from which other tracks take their size; images: draw the pictures too;
-    the same seed gives the same bytes. Made in `<out>.partial` and renamed when whole. Raises DataError where `out`
-    holds something already.
+    only: these tracks; the same seed gives the same bytes. Each is made beside its place and renamed when whole. Raises
+    DataError where one is there already.
     """
     out = Path(out)
     if posts < LEAST_POSTS:
         raise DataError(f"--posts {posts}: the demo needs at least {LEAST_POSTS}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: is there already; delete it or name another folder")
-    partial = out.with_name(out.name + ".partial")
-    if partial.exists():
-        shutil.rmtree(partial)  # of a run that was killed
-    truth = partial / "truth"
-    truth.mkdir(parents=True)
-    best = {n: tracks.get(n).demo(partial / f"smpd_{n}", truth, posts, images, seed) for n in tracks.names()}
-    best |= {"posts": posts, "seed": seed}
-    (partial / "ceiling.json").write_bytes(orjson.dumps(best, option=orjson.OPT_INDENT_2))
-    partial.replace(out)
+    names = only or tracks.names()
+    for folder in (out / f"smpd_{name}" for name in names):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(f"{folder}: is there already; delete it or name another folder")
+    (truth := out / "truth").mkdir(parents=True, exist_ok=True)
+    for name in names:
+        partial = out / f"smpd_{name}.partial"
+        if partial.exists():
+            shutil.rmtree(partial)  # of a run that was killed
+        best = tracks.get(name).demo(partial, truth, posts, images, seed) | {"posts": posts, "seed": seed}
+        ceiling_file(out, name).write_bytes(orjson.dumps(best, option=orjson.OPT_INDENT_2))
+        partial.replace(out / f"smpd_{name}")
+
+
+def ceiling_file(out: Path, track: str) -> Path:
+    """Where a generated track's best scores are kept, with the posts and the seed it was drawn with."""
+    return out / "truth" / f"{track}_ceiling.json"
