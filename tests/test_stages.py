@@ -230,9 +230,11 @@ def test_a_failing_stage_stops_the_one_beside_it(timed, tmp_path, capfd):
 
 
 JOB = """
-import os, time
+import os, signal, time
 from smp import stages
 from smp.errors import one_line_errors
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born without it
 
 def work():
     print(os.getpid(), flush=True)

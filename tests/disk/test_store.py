@@ -32,6 +32,13 @@ def test_a_posts_like_table_comes_back(tmp_path):
     assert read_note(tmp_path / "none.parquet") == {}
 
 
+def test_categories_of_numbers_stay_categories(tmp_path):
+    """Parquet keeps those of texts alone: a table from the cache would not be the one that was read."""
+    table = pd.DataFrame({"user": pd.Categorical([7, 3, 7, 5]), "n": [1, 2, 3, 4]})
+    write_table(tmp_path / "t.parquet", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet"), table)
+
+
 def test_a_truncated_table_is_refused_by_name(tmp_path):
     write_table(tmp_path / "t.parquet", pd.DataFrame({"a": range(100)}))
     (tmp_path / "t.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:200])

@@ -124,7 +124,10 @@ def read_table(path: Path) -> pd.DataFrame:
         arrow = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: not a readable parquet file ({error}); delete it and run again") from error
-    return arrow.to_pandas(types_mapper=lambda t: pd.ArrowDtype(t) if pa.types.is_list(t) else None)
+    table = arrow.to_pandas(types_mapper=lambda t: pd.ArrowDtype(t) if pa.types.is_list(t) else None)
+    told = (arrow.schema.pandas_metadata or {}).get("columns", ())
+    lost = [c["name"] for c in told if c["pandas_type"] == "categorical" and c["name"] in table]
+    return table.astype({c: "category" for c in lost if not isinstance(table[c].dtype, pd.CategoricalDtype)})
 
 
 def read_note(path: Path) -> dict[str, str]:
