@@ -49,8 +49,10 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
     lines = (tmp_path / "exp" / "README.md").read_text().splitlines()
     assert lines[2] == "| stage | seconds, 200 posts | seconds, 2,000 posts | growth | peak GB, 2,000 posts |"
     assert [line.split(" | ")[:2] for line in lines if line.startswith("| small-CLIP")] == [
-        ["| small-CLIP", "16"], ["| small-CLIP", "1"], ["| small-CLIP", "8"],
-    ]  # fmt: skip
+        ["| small-CLIP", "16"],
+        ["| small-CLIP", "1"],
+        ["| small-CLIP", "8"],
+    ]
     assert len([line for line in lines if line[0:1] == "|"]) == len(table) + 2 + 3 + 4
     assert lines[-1] == "b" and "old" not in lines
 

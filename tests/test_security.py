@@ -123,8 +123,13 @@ def test_a_feature_file_laid_beside_the_data_is_never_unpickled(demo_run, mark):
 
 def test_an_extension_type_that_pickles_is_not_restored(tmp_path, mark):
     """Arrow files may name a Python type by its pickle."""
-    field = pa.field("a", pa.int64(), metadata={
-        "ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": pickle.dumps(Bomb(mark)),
-    })  # fmt: skip
+    field = pa.field(
+        "a",
+        pa.int64(),
+        metadata={
+            "ARROW:extension:name": "arrow.py_extension_type",
+            "ARROW:extension:metadata": pickle.dumps(Bomb(mark)),
+        },
+    )
     pq.write_table(pa.table([[1]], schema=pa.schema([field])), tmp_path / "t.parquet")
     assert read_table(tmp_path / "t.parquet")["a"].tolist() == [1]

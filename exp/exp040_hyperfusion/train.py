@@ -67,12 +67,20 @@ class Config(Settings):
 SMALL = {
     "catboost": CatBoost(objective="Huber:delta=1", rounds=150, learning_rate=0.1, depth=5, rsm=0.2),
     "tabnet": TabNet(
-        epochs=8, batch_size=256, learning_rate=0.02, weight_decay=1e-5, mask="softmax",
-        n_d=8, n_a=8, n_steps=2, n_shared=1, n_independent=1,
+        epochs=8,
+        batch_size=256,
+        learning_rate=0.02,
+        weight_decay=1e-5,
+        mask="softmax",
+        n_d=8,
+        n_a=8,
+        n_steps=2,
+        n_shared=1,
+        n_independent=1,
     ),
     "trials": 60,
     "seeds": (0,),
-}  # fmt: skip
+}
 
 
 NONE = np.empty(0, int)

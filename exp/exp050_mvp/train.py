@@ -77,11 +77,20 @@ def fit_predict(config: Config, X: FeatureMatrix, y: np.ndarray, part: Part) -> 
         predictions = []
         for fit, stop in KFold(config.inner_folds, shuffle=True, random_state=seed).split(train):
             model = catboost.CatBoostRegressor(
-                loss_function="Huber:delta=1" if config.huber else "RMSE", eval_metric="MAPE",
-                iterations=config.rounds, early_stopping_rounds=config.patience, learning_rate=config.learning_rate,
-                depth=config.depth, l2_leaf_reg=3, max_ctr_complexity=1, leaf_estimation_method="Gradient",
-                random_seed=seed, task_type="GPU" if gpu else "CPU", allow_writing_files=False, verbose=False,
-            )  # fmt: skip
+                loss_function="Huber:delta=1" if config.huber else "RMSE",
+                eval_metric="MAPE",
+                iterations=config.rounds,
+                early_stopping_rounds=config.patience,
+                learning_rate=config.learning_rate,
+                depth=config.depth,
+                l2_leaf_reg=3,
+                max_ctr_complexity=1,
+                leaf_estimation_method="Gradient",
+                random_seed=seed,
+                task_type="GPU" if gpu else "CPU",
+                allow_writing_files=False,
+                verbose=False,
+            )
             pools = [catboost.Pool(frame.iloc[train[i]], y[train[i]], list(X.categorical)) for i in (fit, stop)]
             model.fit(pools[0], eval_set=pools[1], use_best_model=True)
             predictions.append(model.predict(frame.iloc[part.query]))

@@ -177,11 +177,18 @@ def make(run: Run) -> dict:
         losses[name] = TASK.item_loss(y, means[name])
         step = mean_and_errors(losses[name] - losses[idea.against], month)
         gains = step["mean"] < -step["se_posts"] and step["mean_of_groups"] < -step["se_groups"]
-        rows.append({
-            "idea": name, "rows": len(y), "mape": losses[name].mean(), "against": idea.against,
-            "difference": step["mean"], "se_posts": step["se_posts"], "se_months": step["se_groups"],
-            "gains": "" if name == idea.against else "yes" if gains else "no",
-        })  # fmt: skip
+        rows.append(
+            {
+                "idea": name,
+                "rows": len(y),
+                "mape": losses[name].mean(),
+                "against": idea.against,
+                "difference": step["mean"],
+                "se_posts": step["se_posts"],
+                "se_months": step["se_groups"],
+                "gains": "" if name == idea.against else "yes" if gains else "no",
+            }
+        )
     table = pd.DataFrame(rows).round(4)
     with replacing(run.folder / "ideas.csv") as aside:
         table.to_csv(aside, index=False)

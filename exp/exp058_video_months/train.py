@@ -60,12 +60,22 @@ def make(run: Run) -> dict:
     for name, loss in losses.items():
         last, every = mean_and_errors(loss[late], month[late]), mean_and_errors(loss, month)
         step = mean_and_errors(loss - losses[BASE], month)
-        rows.append({
-            "model": name, "last_two_rows": int(late.sum()), "last_two": last["mean"], "last_two_se": last["se_posts"],
-            "rows": len(y), "months": every["mean_of_groups"], "months_se": every["se_groups"], "posts": every["mean"],
-            "posts_se": every["se_posts"], f"less_{BASE}": step["mean"], "less_se_posts": step["se_posts"],
-            "less_se_months": step["se_groups"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "model": name,
+                "last_two_rows": int(late.sum()),
+                "last_two": last["mean"],
+                "last_two_se": last["se_posts"],
+                "rows": len(y),
+                "months": every["mean_of_groups"],
+                "months_se": every["se_groups"],
+                "posts": every["mean"],
+                "posts_se": every["se_posts"],
+                f"less_{BASE}": step["mean"],
+                "less_se_posts": step["se_posts"],
+                "less_se_months": step["se_groups"],
+            }
+        )
     table = pd.DataFrame(rows).round(4)
     with replacing(run.folder / "months.csv") as aside:
         table.to_csv(aside, index=False)
@@ -86,8 +96,11 @@ def _beats(model: str, other: str, losses: dict[str, np.ndarray], month: np.ndar
     numbers = (
         f"{step['mean']:+.4f} ± {step['se_posts']:.4f} over {len(month):,} posts, ± {step['se_groups']:.4f} over months"
     )
-    return {"claim": f"{model} has a lower MAPE than {other} on later months", "answer": "yes" if gains else "no",
-            "numbers": numbers}  # fmt: skip
+    return {
+        "claim": f"{model} has a lower MAPE than {other} on later months",
+        "answer": "yes" if gains else "no",
+        "numbers": numbers,
+    }
 
 
 def draw(by_month: pd.DataFrame, path: Path) -> None:

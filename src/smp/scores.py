@@ -46,9 +46,12 @@ def score(track: str, data: Data, made: Made) -> dict:
         scores["forward"] = {
             **(measure(rows[before], pred[before]) if before.any() else {"rows": 0}),
             "parts": {k: measure(p.query, means[p]) for k, p in forward.items()},
-            "every": {"rows": len(rows), "metric": room.task.error,
-                      **mean_and_errors(room.task.item_loss(y[rows], pred), key)},
-        }  # fmt: skip
+            "every": {
+                "rows": len(rows),
+                "metric": room.task.error,
+                **mean_and_errors(room.task.item_loss(y[rows], pred), key),
+            },
+        }
     return scores
 
 

@@ -230,11 +230,15 @@ def project(
     hours |= {"decode": FULL * decode / 8 / gpus / 3600, "train": steps * step / 1e12 / tflops / 3600}
     dim, again = flops["dim"], 128 * (flops["picture"] + flops["text"]) / gpus
     return {
-        "model": model, "gpus": gpus, "times_fewer_flops": (again + step) / step,
+        "model": model,
+        "gpus": gpus,
+        "times_fewer_flops": (again + step) / step,
         **{f"{k}_pflop": v for k, v in pflops.items()},
-        "step_gflop": step / 1e9, "prompts_gflop": flops["prompts"] / 1e9,
+        "step_gflop": step / 1e9,
+        "prompts_gflop": flops["prompts"] / 1e9,
         **{f"{k}_hours": v for k, v in hours.items()},
         "limit": "decoding" if hours["decode"] > hours["encode"] else "network",
-        "pictures_gb": FULL * picture_bytes / 1e9, "store_gb": FULL * dim * 2 * (2 + tokens) / 1e9,
+        "pictures_gb": FULL * picture_bytes / 1e9,
+        "store_gb": FULL * dim * 2 * (2 + tokens) / 1e9,
         "features_gb": FULL * dim * 2 * 7 / 1e9,
-    }  # fmt: skip
+    }

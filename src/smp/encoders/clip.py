@@ -120,11 +120,14 @@ class TextTower:
     def __init__(self, net: nn.Module, tokenizer: Callable):
         self.net = getattr(net, "text", net)
         reason = (
-            "is none of open_clip's own transformers" if not hasattr(self.net, "token_embedding")
-            else "has a class token" if getattr(self.net, "cls_emb", None) is not None
-            else "masks its padding" if getattr(self.net, "use_pad_mask", False)
+            "is none of open_clip's own transformers"
+            if not hasattr(self.net, "token_embedding")
+            else "has a class token"
+            if getattr(self.net, "cls_emb", None) is not None
+            else "masks its padding"
+            if getattr(self.net, "use_pad_mask", False)
             else ""
-        )  # fmt: skip
+        )
         if reason:
             raise DataError(
                 f"{type(net).__name__}: its text tower ({type(self.net).__name__}) {reason}; choose a CLIP or SigLIP "

@@ -123,9 +123,12 @@ def packaged_minilm() -> Path:
 def _random_blip() -> tuple[nn.Module, transformers.BlipImageProcessor, transformers.PreTrainedTokenizerBase]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(packaged_minilm(), local_files_only=True)
     layers = {
-        "num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 128, "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "hidden_size": 128,
+        "intermediate_size": 256,
         "initializer_range": 0.2,  # with the usual 0.02 the output would hardly depend on the input
-    }  # fmt: skip
+    }
     words = {"vocab_size": len(tokenizer), "encoder_hidden_size": 128, "bos_token_id": tokenizer.cls_token_id}
     config = transformers.BlipConfig(
         vision_config={**layers, "image_size": 64, "patch_size": 16},
