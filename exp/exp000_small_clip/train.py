@@ -18,7 +18,6 @@ from smp.tracks.load import load_data
 
 TRACK = "image"
 GROUP = "representations"
-PROFILES = ("small",)
 PARENTS = ()
 
 

@@ -1,1 +1,0 @@
-"""The published networks, a file each."""

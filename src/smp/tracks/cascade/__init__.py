@@ -1,1 +1,0 @@
-"""The cascade track: how many events follow an observed beginning."""
