@@ -1,11 +1,13 @@
 # Sourced by run_all.sh and tests/run.sh: finds or makes the Python environment, installs what is required once, sets $PY.
 # PYTHON=/path/to/python overrides; an active virtual or conda environment is used as it is; else .venv is made.
+unset CDPATH  # with it cd prints where it goes
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 is_suitable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 if [ -n "${PYTHON:-}" ]; then
     PY=$PYTHON
+    case $PY in [!/]*/*) PY=$PWD/$PY ;; esac  # a relative path stays what it is when the folder changes
 elif [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && is_suitable python; then
     PY=python
 else

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The one test command: set-up and tests. Further arguments go to pytest.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"  # `sh tests/run.sh`
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../src/env.sh"
 install requirements.txt tests/requirements.txt

@@ -36,7 +36,8 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
 
     monkeypatch.setattr(full, "ROOT", tmp_path)
     monkeypatch.setattr(full, "FIGURES", tmp_path / "figures")
-    (tmp_path / "README.md").write_text("a\n<!-- bench: generated -->\nold\n<!-- /bench -->\nb\n")
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "README.md").write_text("a\n<!-- bench: generated -->\nold\n<!-- /bench -->\nb\n")
     with pytest.raises(DataError, match=r"run python -m smp\.bench representations"):
         full.readme()
     small = ["--models", "small-CLIP", "--projected", "small-CLIP", "--posts", "16", "--batch-size", "8"]
@@ -45,7 +46,7 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
     assert (measured.select_dtypes("number").drop(columns=["image_overhead", "text_overhead"]) > 0).all(axis=None)
     assert list(projected["gpus"]) == [1, 8]
     full.readme()
-    lines = (tmp_path / "README.md").read_text().splitlines()
+    lines = (tmp_path / "exp" / "README.md").read_text().splitlines()
     assert lines[2] == "| stage | seconds, 200 posts | seconds, 2,000 posts | growth | peak GB, 2,000 posts |"
     assert [line.split(" | ")[:2] for line in lines if line.startswith("| small-CLIP")] == [
         ["| small-CLIP", "16"], ["| small-CLIP", "1"], ["| small-CLIP", "8"],
@@ -55,7 +56,7 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
 
 
 def test_the_readmes_tables_are_those_measured_and_the_peak_is_below_16_gb():
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "exp" / "README.md").read_text()
     assert block("bench").search(text)[2] == full.tables() + "\n", "run python -m smp.bench readme"
     table = pd.read_csv(full.FIGURES / "bench_full.csv")
     assert list(table.columns[1:3]) == ["seconds, 48,600 posts", "seconds, 486,000 posts"]

@@ -42,7 +42,7 @@ def folders(tmp_path, monkeypatch):
     root.mkdir()
     for split, pid in (("train", "A"), ("test", "B")):
         post = dict.fromkeys(video.POSTS, "") | {"pid": pid, "uid": "u", "post_time": "2023-01-01 00:00"}
-        tables = {"posts": post, "users": {"uid": "u"} | dict.fromkeys(video.COUNTS, -1)}
+        tables = {"posts": post, "users": {"uid": "u"} | dict.fromkeys(video.COUNTS, -2)}
         tables["videos"] = dict.fromkeys(video.VIDEOS, 1) | {"pid": pid}
         for name, row in tables.items():
             (root / f"SMP-Video_anonymized_{name}_{split}.jsonl").write_text(json.dumps(row))

@@ -221,3 +221,38 @@ def test_several_labels_travel_side_by_side(problem, tmp_path, monkeypatch):
     oof, test = load_oof("image", ["exp900_two"], folds, both)
     assert oof.shape == (240, 2) and test.shape == (60, 2)
     np.testing.assert_allclose(oof["exp900_two", "pred1"], 2 * oof["exp900_two", "pred0"])
+
+
+def test_a_rolling_split_predicts_every_block_but_the_first_from_labels_known_before_it(problem, tmp_path, monkeypatch):
+    data, X = problem
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path))
+    time = data.items["time"]
+    data.items["known"] = time + pd.to_timedelta(np.random.default_rng(0).integers(0, 40, len(time)), unit="D")
+    split = Split(blocks=4, shares=(0.4, 0.2, 0.2, 0.2), rolling=True, purge="known")
+    folds = make_folds(data, split)
+    assert folds["fold"].value_counts().to_dict() == {-1: 96, 1: 48, 2: 48, 3: 48}
+    parts = parts_of(data, folds, split)
+    assert [part.name for part in parts] == ["holdout", "forward1", "forward2", "full"]
+    for part in parts[:-1]:
+        earlier = data.labelled & (data.items["known"] <= time.iloc[part.query].min()).to_numpy()
+        assert np.array_equal(np.sort(part.train), np.flatnonzero(earlier))
+    folder = paths.output("image") / "exp901_rolling"
+    write_predictions(folder, data, folds, split, cross_fit(folder, data.ids, parts, ridge(data, X)))
+    (folder / "metrics.json").write_text("{}")
+    oof, test = load_oof("image", [folder.name], folds, data)
+    assert list(oof.index) == list(folds.index[folds["fold"] > 0]) and len(test) == 60
+    assert list(load_forward("image", [folder.name])[0].unique()) == ["1", "2", "3"]
+
+
+def test_labels_without_a_test_split_are_stored_too(problem, tmp_path, monkeypatch):
+    data = problem[0]
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path))
+    data = Data(data.items[data.labelled], data.labels[data.labelled])
+    folds, rows = make_folds(data, SPLIT), np.arange(len(data))
+    folder = paths.output("image") / "exp902_all"
+
+    def mean(part):
+        return np.full((len(part.query), 2), data.labels[part.train].mean())
+
+    write_predictions(folder, data, folds, SPLIT, cross_fit(folder, data.ids, parts_of(data, folds, SPLIT), mean))
+    assert len(read_table(folder / "oof.parquet")) == len(rows) and not len(read_table(folder / "test.parquet"))

@@ -1,9 +1,12 @@
 """The report page and the README's generated parts: what they say, that they stand alone and are not stale."""
 
+import importlib.util
 import json
+import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -11,23 +14,33 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from smp import paths
+from smp import learners, paths, tracks
+from smp.catalog import discover
 from smp.errors import DataError
 from smp.metrics import mae
 from smp.oof import fold_parts, parts_of
 from smp.paths import ROOT
 from smp.report import figures, model, page, readme
 from smp.report.results import Results
-from smp.stages import STAGES
 from smp.tracks.base import Split
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 ROWS = {
-    "experiment": ["exp010_lgbm", "exp020_fusion"], "track": "image", "data": "GENERATED DEMO", "profile": "small",
-    "scheme": "time", "cv_rows": 6286, "holdout_rows": 1257, "cv_src": [0.7, 0.72], "cv_mae": [1.3, 1.25],
-    "holdout_src": [0.6, 0.625], "holdout_mae": [1.4, 1.35], "share_of_ceiling": [0.8, 0.9], "seconds": [10.0, 2.5],
+    "experiment": ["exp010_lgbm", "exp020_fusion"],
+    "track": "image",
+    "data": "GENERATED DEMO",
+    "profile": "small",
+    "scheme": "time",
+    "cv_rows": 6286,
+    "holdout_rows": 1257,
+    "cv_src": [0.7, 0.72],
+    "cv_mae": [1.3, 1.25],
+    "holdout_src": [0.6, 0.625],
+    "holdout_mae": [1.4, 1.35],
+    "share_of_ceiling": [0.8, 0.9],
+    "seconds": [10.0, 2.5],
     "peak_memory_gb": [0.5, 0.25],
-}  # fmt: skip
+}
 
 
 def test_the_table_says_the_rows_and_every_score():
@@ -54,16 +67,35 @@ def test_without_scores_it_names_the_command(demo_run):
 
 
 def test_the_readme_is_not_stale():
-    text = (ROOT / "README.md").read_text()
-    for name, wanted in readme.blocks().items():
-        assert readme.block(name).search(text)[2] == wanted + "\n", f"{name}: run python -m smp.report readme"
+    for file, made in readme.blocks().items():
+        text = (ROOT / file).read_text()
+        for name, wanted in made.items():
+            assert readme.block(name).search(text)[2] == wanted + "\n", f"{name}: run python -m smp.report readme"
     for name in ("scores", *readme.STUDIES):
         with Image.open(readme.FOLDER / f"{name}.png") as picture:
             assert picture.info["Description"] == readme.digest(name), f"{name}.png: run python -m smp.report readme"
-        assert f"exp/figures/{name}.png" in text
+        assert f"figures/{name}.png" in text
     scores = pd.read_csv(readme.FOLDER / "scores.csv")
-    assert set(scores["experiment"]) == {s.name for s in STAGES if "oof.parquet" in s.writes}
+    predicting = {s.name for s in discover() if "run_make(" not in s.script.read_text()}
+    assert set(scores["experiment"]) == predicting
     assert set(scores["data"]) == {"GENERATED DEMO"}
+
+
+@pytest.mark.parametrize("file", ["README.md", "exp/README.md"])
+def test_what_the_readmes_name_is_there(file):
+    text = (ROOT / file).read_text()
+    for name in re.findall(r"(?:exp|tests)/[\w/]+\.(?:py|sh)|run_all\.sh", text):
+        assert (ROOT / name).exists() or "NNN" in name, f"{file} names {name}"
+    for module in set(re.findall(r"python -m (smp\.\w+)", text)):
+        assert importlib.util.find_spec(module), f"{file} names {module}"
+    for link in re.findall(r"\]\(([^):]+)\)", text):
+        assert (ROOT / file).parent.joinpath(link).exists(), f"{file} links to {link}"
+
+
+def test_what_the_report_is_to_show_is_made_by_an_experiment_of_the_track():
+    tracks_of = {s.name: s.track for s in discover()}
+    for track in tracks.names():
+        assert {tracks_of[shown.experiment] for shown in tracks.get(track).exhibits} <= {track}
 
 
 @pytest.fixture
@@ -76,9 +108,21 @@ def run(demo_run, monkeypatch):
     return call
 
 
+@pytest.fixture(scope="module")
+def finished(demo_folder, tmp_path_factory):
+    """The output folder of one experiment, run once for all tests of this file."""
+    folder = tmp_path_factory.mktemp("finished")
+    places = {"SMP_INPUT": demo_folder, "SMP_OUTPUT": folder / "output", "SMP_PROFILE": "small"}
+    command = [sys.executable, str(ROOT / "exp" / "exp010_lgbm" / "train.py"), "--learner.rounds", "30", "--seeds", "0"]
+    environment = os.environ | {name: str(value) for name, value in places.items()}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "output"
+
+
 @pytest.fixture
-def results(run):
-    run("exp010_lgbm", "--learner.rounds", "30", "--seeds", "0")
+def results(demo_run, finished):
+    shutil.copytree(finished, demo_run, dirs_exist_ok=True)
     return Results("image")
 
 
@@ -97,7 +141,11 @@ def test_shap_values_add_up_to_the_predictions_and_are_kept(results, monkeypatch
     assert made.importance["shap"].is_monotonic_decreasing and len(made.shap.columns) == model.SHOWN
     top = made.importance["feature"][0]
     assert made.shap[top].abs().mean() == pytest.approx(made.importance["shap"][0])
-    assert set(made.shap.index) <= set(results.predictions.index[results.predictions["holdout"]])
+    kept = learners.load(results.folder / "exp010_lgbm" / "models" / "seed0")
+    assert set(made.shap.index) <= set(results.data.ids[~results.data.labelled])
+    assert list(kept.importance()) and made.importance.set_index("feature")["gain"].idxmax() == max(
+        kept.importance(), key=kept.importance().get
+    )
     monkeypatch.setattr(model, "_explain", lambda *a: pytest.fail("made again"))
     pd.testing.assert_frame_equal(model.explain(results).shap, made.shap)
 
@@ -145,9 +193,12 @@ def test_every_group_of_posts_is_drawn(results):
     table = results.predictions
     groups = pd.DataFrame({"error": [1.0, 2.0], "se": [0.1, 0.2], "posts": [10, 5]}, index=["a", "b"])
     for figure in (
-        figures.calibration(table), figures.folds(table), figures.labels(table["label"], table["pred"]),
-        figures.months(results.posts), figures.error_bars(groups, "group", "MAE"),
-    ):  # fmt: skip
+        figures.calibration(table),
+        figures.folds(table),
+        figures.labels(table["label"], table["pred"]),
+        figures.months(results.posts),
+        figures.error_bars(groups, "group", "MAE"),
+    ):
         axis = figure.axes[0]
         assert axis.has_data() and (axis.get_xlabel() or axis.get_ylabel())
     middle = figures.calibration(table).axes[0].lines[0]

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from smp import features, paths
-from smp.clip_ft import train as trainer
 from smp.disk import pictures
 from smp.disk.store import read_embeddings, read_table, write_embeddings
 from smp.encoders.clip import load_clip
 from smp.errors import DataError
+from smp.nn.parallel import load_checkpoint
 from smp.paths import ROOT
 from smp.tracks.base import Data
 
@@ -96,7 +96,7 @@ def test_a_checkpoint_that_holds_more_than_weights_is_refused(tmp_path, mark, co
     if content == "cut":
         file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"all\.pt: no checkpoint of this project .*; delete it to train again"):
-        trainer._resume(file, torch.nn.Linear(1, 1), None, None, None)
+        load_checkpoint(file)
 
 
 def test_weights_of_a_clip_model_that_hold_more_than_weights_are_refused(tmp_path, mark):

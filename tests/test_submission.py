@@ -1,6 +1,7 @@
 """Submission files: both official forms, and a checker that refuses each malformed file for the right reason."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -117,7 +118,7 @@ MALFORMED = {
     "no header": (edit(lambda x: x[1:]), "header must be"),
     "misspelt header": (edit(lambda x: ["post_id,polularity_score", *x[1:]]), "header must be"),
     "columns swapped": (edit(lambda x: ["popularity_score,post_id", *x[1:]]), "header must be"),
-    "semicolons": (edit(lambda x: [line.replace(",", ";") for line in x]), "header must be"),
+    "semicolons": (edit(lambda x: [line.replace(",", ";") for line in x]), "semicolons between the columns"),
     "a third field": (edit(lambda x: [x[0], x[1] + ",1", *x[2:]]), "row 1 has 3 fields"),
     "an empty line": (edit(lambda x: [*x[:3], "", *x[3:]]), "row 3 has 0 fields"),
     "a post missing": (edit(lambda x: x[:-1]), "1 test posts are missing"),
@@ -131,13 +132,15 @@ MALFORMED = {
     "infinity": (scored("inf"), "not a finite number"),
     "text": (scored("high"), "not a finite number"),
     "a decimal comma": (scored('"5,1"'), "not a finite number"),
-    "below the range": (scored("0.2"), "outside the labels' range"),
-    "above the range": (scored("99"), "outside the labels' range"),
     "Latin-1 bytes": (raw(lambda csv, js: (csv, b"post_id,popularity_score\n\xe9,5\n")), "codec"),
     "another ending": (lambda csv, js: csv.rename(csv.with_suffix(".txt")), r"must be a .csv file or a .json file"),
     "truncated JSON": (raw(lambda csv, js: (js, js.read_bytes()[:-40])), "line 1 column"),
-    "a byte order mark": (raw(lambda csv, js: (csv, b"\xef\xbb\xbf" + csv.read_bytes())), "header must be"),
-    "UTF-16": (raw(lambda csv, js: (csv, csv.read_text().encode("utf-16"))), "codec"),
+    "a byte order mark": (raw(lambda csv, js: (csv, b"\xef\xbb\xbf" + csv.read_bytes())), "a byte order mark"),
+    "JSON after a byte order mark": (raw(lambda csv, js: (js, b"\xef\xbb\xbf" + js.read_bytes())), "a byte order mark"),
+    "UTF-16": (raw(lambda csv, js: (csv, csv.read_text().encode("utf-16"))), "UTF-16"),
+    "a workbook": (raw(lambda csv, js: (csv, b"PK\3\4")), "an Excel workbook"),
+    "a web page": (raw(lambda csv, js: (csv, b"<html>")), "a web page"),
+    "tabs": (edit(lambda x: [line.replace(",", "\t") for line in x]), "tabs between the columns"),
     "a NUL byte": (edit(lambda x: [*x[:2], "\0" + x[2], *x[3:]]), "row 2 .*not a test post|NUL"),
     "a field without end": (edit(lambda x: [x[0], '"' + x[1], *x[2:], "x" * 200_000]), "field|fields"),
     "blanks around the id": (edit(lambda x: [x[0], " " + x[1], *x[2:]]), "row 1 .*not a test post"),
@@ -175,7 +178,6 @@ MALFORMED_VIDEO = {
     "the image track's header": (lambda text: text.replace("pid,", "post_id,", 1), "header must be pid,popularity"),
     "ids of the image track": (lambda text: text.replace("\nPOST", "\npostPOST", 1), "row 1 .*not a test post"),
     "a post missing": (lambda text: text[: text.rstrip().rindex("\n") + 1], "1 test posts are missing"),
-    "a score of 0": (lambda text: text.replace(text.split(",")[2].split("\n")[0], "0", 1), "outside the labels' range"),
     "JSON": (None, "must be a .csv file$"),
 }
 
@@ -197,6 +199,21 @@ def test_a_good_file_is_shown_beside_the_training_labels(finished, capsys):
     submission.check(csv, "image")
     printed = capsys.readouterr().out
     assert "valid" in printed and "training labels" in printed
+
+
+ODD = {
+    "below the range": (scored("0.2"), r"1 scores are outside the labels' range .* \(row 1 is 0.2\)"),
+    "above the range": (scored("99"), r"1 scores are outside the labels' range .* \(row 1 is 99\)"),
+    "CRLF": (raw(lambda csv, js: (csv, csv.read_bytes().replace(b"\n", b"\r\n"))), "lines end in CRLF"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_the_challenge_takes_but_is_seldom_meant_is_a_warning(finished, name, capsys):
+    corrupt, reason = ODD[name]
+    submission.check(corrupt(*submission.write("exp900_image", "image")), "image")
+    printed = capsys.readouterr().out
+    assert "valid" in printed and re.search(f"warning: .*{reason}", printed)
 
 
 def test_a_missing_file_is_one_line(finished, tmp_path):

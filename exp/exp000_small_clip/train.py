@@ -18,6 +18,7 @@ from smp.tracks.load import load_data
 
 TRACK = "image"
 GROUP = "representations"
+PROFILES = ("small",)
 PARENTS = ()
 
 

@@ -93,9 +93,14 @@ def make(run: Run) -> dict:
     losses, accuracy = out_of_fold(task, fold, run.folder)
     once(write_table, run.folder / "losses.parquet", losses)
     return {
-        "classes": len(task.classes), "block_width": task.inputs.store.dim, "loss": history, "accuracy": accuracy,
-        "pca_variance": kept, "train_seconds": round(trained - started, 1), "store_seconds": round(stored - trained, 1),
-    }  # fmt: skip
+        "classes": len(task.classes),
+        "block_width": task.inputs.store.dim,
+        "loss": history,
+        "accuracy": accuracy,
+        "pca_variance": kept,
+        "train_seconds": round(trained - started, 1),
+        "store_seconds": round(stored - trained, 1),
+    }
 
 
 if __name__ == "__main__":

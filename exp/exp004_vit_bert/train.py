@@ -30,9 +30,11 @@ class Config(Settings):
 
 
 SMALL = {
-    "image_model": "test_vit", "image_weights": "random",
-    "text_model": "minilm", "loading": Loading(batch_size=128, workers=1, precision="fp32"),
-}  # fmt: skip
+    "image_model": "test_vit",
+    "image_weights": "random",
+    "text_model": "minilm",
+    "loading": Loading(batch_size=128, workers=1, precision="fp32"),
+}
 
 
 def make(run: Run) -> dict:

@@ -31,9 +31,12 @@ class Config(Settings):
 
 
 SMALL = {
-    "image_model": "tf_efficientnet_lite0", "image_weights": "efficientnet-lite0", "image_size": 96,
-    "text_model": "minilm", "loading": Loading(batch_size=128, workers=1, precision="fp32"),
-}  # fmt: skip
+    "image_model": "tf_efficientnet_lite0",
+    "image_weights": "efficientnet-lite0",
+    "image_size": 96,
+    "text_model": "minilm",
+    "loading": Loading(batch_size=128, workers=1, precision="fp32"),
+}
 
 
 def make(run: Run) -> dict:

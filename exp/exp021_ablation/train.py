@@ -27,6 +27,7 @@ from smp.oof import Part
 from smp.present import COLORS, markdown, save, subplots
 from smp.runner import run_make
 from smp.study import Cell, cross_predict, run_cells, say, seed_scores, spread
+from smp.tracks.image.exhibits import as_table1
 from smp.tracks.load import load_data
 
 TRACK = "image"
@@ -72,7 +73,7 @@ SMALL = {
     "lightgbm": LightGBM(objective="huber", rounds=150, learning_rate=0.06, num_leaves=15, feature_fraction=0.2),
     "catboost": CatBoost(rounds=150, learning_rate=0.1, depth=4, rsm=0.2),
     "seeds": (0, 1),
-}  # fmt: skip
+}
 
 
 def row_name(user: bool, representation: str) -> str:
@@ -107,12 +108,16 @@ def make(run: Run) -> dict:
             costs = [made[f"{number:02d}-{m}"][1] for m in (MODELS[:2] if model == "Fusion" else [model])]
             rows.append(
                 {
-                    "row": row_name(user, representation), "user_behaviour": user, "representation": representation,
-                    "model": model, **spread(seed_scores(TRACK, data, folds, tables[model])),
-                    "paper_src": printed[2 * i], "paper_mae": printed[2 * i + 1],
+                    "row": row_name(user, representation),
+                    "user_behaviour": user,
+                    "representation": representation,
+                    "model": model,
+                    **spread(seed_scores(TRACK, data, folds, tables[model])),
+                    "paper_src": printed[2 * i],
+                    "paper_mae": printed[2 * i + 1],
                     "fit_seconds": sum(c["fit_seconds"] for c in costs),
                 }
-            )  # fmt: skip
+            )
     table = pd.DataFrame(rows)
     with replacing(run.folder / "table1.csv") as aside:
         table.round(4).to_csv(aside, index=False)
@@ -123,9 +128,7 @@ def make(run: Run) -> dict:
     draw(table, run.folder / "table1.png")
     print(text)
     say(answers := answer(table, made_by))
-    return {
-        "rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "sources": made_by, "answers": answers
-    }  # fmt: skip
+    return {"rows": len(folds), "holdout_rows": int(folds["holdout"].sum()), "sources": made_by, "answers": answers}
 
 
 def sources() -> dict[str, str]:
@@ -149,17 +152,7 @@ def _source(family: str) -> str:
 def as_markdown(table: pd.DataFrame, made_by: dict[str, str]) -> str:
     """A table a metric: for every row and model the paper's number, ours on cv and on the holdout with seed spread; and
     what made each representation here."""
-    parts = []
-    for metric in ("src", "mae"):
-        lines = []
-        for name, rows in table.groupby("row", sort=False):
-            line = {"features": name}
-            for r in rows.to_dict("records"):
-                line[f"{r['model']} paper"] = f"{r[f'paper_{metric}']:.4f}"
-                for part in ("cv", "holdout"):
-                    line[f"{r['model']} {part}"] = f"{r[f'{part}_{metric}']:.4f} ±{r[f'{part}_{metric}_sd']:.4f}"
-            lines.append(line)
-        parts.append(f"**{metric.upper()}**\n\n{markdown(pd.DataFrame(lines))}\n")
+    parts = [f"**{m.upper()}**\n\n{markdown(as_table1(table, m))}\n" for m in ("src", "mae")]
     parts.append("Made here by: " + "; ".join(f"{name}: {source}" for name, source in made_by.items()) + "\n")
     return "\n".join(parts)
 

@@ -47,8 +47,9 @@ class Config(Settings):
 SMALL = {
     "lightgbm": LightGBM(objective="huber", rounds=150, learning_rate=0.06, num_leaves=15, feature_fraction=0.2),
     "catboost": CatBoost(rounds=150, learning_rate=0.1, depth=4, rsm=0.2),
-    "shares": (0.3, 0.5, PAPER_SHARE, 0.9), "seeds": (0, 1),
-}  # fmt: skip
+    "shares": (0.3, 0.5, PAPER_SHARE, 0.9),
+    "seeds": (0, 1),
+}
 
 
 def make_cell(run: Run, name: str) -> Cell:

@@ -52,7 +52,7 @@ SMALL = {
     "lightgbm": LightGBM(objective="huber", rounds=150, learning_rate=0.06, num_leaves=15, feature_fraction=0.3),
     "catboost": CatBoost(rounds=150, learning_rate=0.1, depth=4, rsm=0.3),
     "seeds": (0, 1),
-}  # fmt: skip
+}
 
 
 def tail_start(config: Config, y: np.ndarray) -> float:
@@ -94,9 +94,11 @@ def smote(
     table = np.hstack([(numbers - center) / scale, codes])
     # SMOTE looks only at the class it grows; the library wants another one, which a single row is.
     grown = SMOTENC(
-        list(range(numbers.shape[1], table.shape[1])), sampling_strategy={1: len(y) + count}, random_state=seed,
+        list(range(numbers.shape[1], table.shape[1])),
+        sampling_strategy={1: len(y) + count},
+        random_state=seed,
         k_neighbors=min(neighbours, len(y) - 1),
-    ).fit_resample(np.vstack([table, table[:1]]), np.append(np.ones(len(y), int), 0))[0][len(y) + 1 :]  # fmt: skip
+    ).fit_resample(np.vstack([table, table[:1]]), np.append(np.ones(len(y), int), 0))[0][len(y) + 1 :]
     made = grown[:, : numbers.shape[1]] * scale + center
     out = np.empty((count, values.shape[1]), np.float32)
     out[:, ~categorical] = made[:, :-1]

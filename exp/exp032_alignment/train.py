@@ -98,9 +98,16 @@ def by_class(train: pd.DataFrame, cosines: pd.DataFrame, pred: pd.Series, least:
         if len(part) >= least:
             y, p = part["label"].to_numpy(), pred.loc[part.index].to_numpy()
             rows.append(
-                {"subcategory": name, "category": part["category"].iloc[0], "posts": len(part),
-                 **cosines.loc[part.index].mean().to_dict(), "src": src(y, p), "mae": mae(y, p), "label_sd": y.std()}
-            )  # fmt: skip
+                {
+                    "subcategory": name,
+                    "category": part["category"].iloc[0],
+                    "posts": len(part),
+                    **cosines.loc[part.index].mean().to_dict(),
+                    "src": src(y, p),
+                    "mae": mae(y, p),
+                    "label_sd": y.std(),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -183,11 +190,15 @@ def inside_categories(train: pd.DataFrame, least: int) -> pd.DataFrame:
         means, center = users.loc[users["size"] >= least, "mean"], part["label"].mean()
         rows.append(
             {
-                "category": name, "posts": len(part), "users": len(means), "label_mean": center,
-                "sd_of_posts": part["label"].std(), "sd_of_users": means.std(),
+                "category": name,
+                "posts": len(part),
+                "users": len(means),
+                "label_mean": center,
+                "sd_of_posts": part["label"].std(),
+                "sd_of_users": means.std(),
                 "relative_sd_of_users": means.std() / center,
             }
-        )  # fmt: skip
+        )
     return pd.DataFrame(rows)
 
 

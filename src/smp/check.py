@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from smp import paths, tracks
-from smp.errors import DataError
+from smp.errors import DataError, one_line_errors
 from smp.tracks.load import read_data
 
 
@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     for one in tracks.names() if track == "all" else (track,):
         try:
             report(one)
+        except BrokenPipeError:
+            raise
         except (DataError, OSError) as error:
             problems.append(f"FATAL {one}: {error}")
     for problem in problems:
@@ -58,4 +60,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        code = main()
+    sys.exit(code)

@@ -1,6 +1,7 @@
 """The one-line error: what a user can mend ends the process with the file, the row and the remedy, not a traceback."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,19 @@ class DataError(Exception):
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A DataError, or what the system refuses (OSError), ends the process with one line; a log keeps the traceback."""
+    """A DataError, or what the system refuses (OSError), ends the process with one line; a log keeps the traceback.
+
+    So does Ctrl-C, with exit code 130. A reader that wants no more (`| head`) ends it without a word.
+    """
     try:
         yield
+        sys.stdout.flush()  # so that a reader that is gone is met here, and not when Python ends
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again: what is finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as the shell says it of a program that ended by SIGPIPE
     except DataError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

@@ -1,5 +1,6 @@
 """The one fold table of a track: which fold a labelled item is predicted in, and whether it belongs to the holdout."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -13,12 +14,15 @@ from smp.tracks.base import Data, Split
 Scheme = Literal["time", "user", "random"]
 
 
-def time_blocks(time: pd.Series, n_blocks: int) -> np.ndarray:
-    """(n,) int8: contiguous blocks of near-equal size, 0 the earliest; items of one moment share a block.
+def time_blocks(time: pd.Series, n_blocks: int, shares: Sequence[float] = ()) -> np.ndarray:
+    """(n,) int8: contiguous blocks, 0 the earliest, of near-equal size or the shares given; a moment lies in one.
 
-    Blocks nest: those of a multiple of n_blocks lie inside these.
+    Equal blocks nest: those of a multiple of n_blocks lie inside these.
     """
     first_of_moment = time.rank(method="min").to_numpy().astype(np.int64) - 1
+    if shares:
+        cuts = np.round(np.cumsum(shares[:-1]) * len(time))
+        return np.searchsorted(cuts, first_of_moment, side="right").astype(np.int8)
     return (first_of_moment * n_blocks // max(len(time), 1)).astype(np.int8)
 
 
@@ -26,15 +30,16 @@ def make_folds(data: Data, split: Split, scheme: Scheme = "time", seed: int = 0)
     """Folds of the labelled items.
 
     Returns a frame indexed by post_id with `fold` (0..split.blocks-1) and `holdout` (the last block in time, whatever
-    the scheme). `time`: contiguous blocks, as the test lies after the train. `user`: no user in two folds. `random`:
+    the scheme). `time`: contiguous blocks, as the test lies after the train; of a rolling split the first is no fold
+    but -1. `user`: no user in two folds. `random`:
     the optimistic one. Raises DataError when the items do not fill every fold.
     """
     from sklearn.model_selection import GroupKFold, KFold
 
     train, k = data.items[data.labelled], split.blocks
-    block = time_blocks(train["time"], k)
+    block = time_blocks(train["time"], k, split.shares)
     try:
-        fold = block
+        fold = np.where(block == 0, -1, block) if split.rolling else block
         if scheme != "time":
             users = train["user_id"].cat.codes if scheme == "user" else None
             splitter = (KFold if users is None else GroupKFold)(k, shuffle=True, random_state=seed)

@@ -23,6 +23,11 @@ class Metric:
         """+1 where greater is better, else -1."""
         return 1 if self.greater_is_better else -1
 
+    @property
+    def better(self) -> str:
+        """In words."""
+        return "higher" if self.greater_is_better else "lower"
+
     def share(self, value: float, best: float) -> float:
         """How much of the best reachable score a score is: 1 is all of it, whichever way the metric goes."""
         return value / best if self.greater_is_better else best / value

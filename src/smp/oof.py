@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from smp import paths
 from smp.disk.locks import locked
 from smp.disk.store import read_table, write_table
 from smp.errors import DataError
 from smp.folds import label_blocks, months, time_blocks
+from smp.progress import progress
 from smp.tracks.base import Data, Split
 
 
@@ -51,25 +51,27 @@ Made = list[tuple[Part, pd.DataFrame]]  # parts with their predictions: post_id 
 def parts_of(data: Data, folds: pd.DataFrame, split: Split) -> list[Part]:
     """The fits of one experiment. `folds` (smp.folds) names the labelled rows; every other row is test."""
     at, time = data.ids.get_indexer(folds.index), data.items["time"]
+    is_rolling = (folds["fold"] < 0).any()
     fold, holdout = folds["fold"].to_numpy(), folds["holdout"].to_numpy()
-    apart = [k for k in np.unique(fold) if not np.array_equal(fold == k, holdout)]
+    apart = [k for k in np.unique(fold) if not (is_rolling or np.array_equal(fold == k, holdout))]
     cuts = [("fold", str(k), at[fold != k], at[fold == k]) for k in apart]
     cuts.append(("holdout", "", at[~holdout], at[holdout]))
     if split.forward == "months":
         cuts += [("forward", *month) for month in months(data, split.months)]
     else:
-        block = time_blocks(time.iloc[at], split.blocks)
+        block = time_blocks(time.iloc[at], split.blocks, split.shares)
         cuts += [("forward", str(b), at[block < b], at[block == b]) for b in range(1, split.blocks - 1)]
-    parts = [Part(kind, key, _known(time, train, query, split), query) for kind, key, train, query in cuts]
+    parts = [Part(kind, key, _known(data.items, train, query, split), query) for kind, key, train, query in cuts]
     return [*parts, Part("full", "", at, np.setdiff1d(np.arange(len(data)), at))]
 
 
-def _known(time: pd.Series, train: np.ndarray, query: np.ndarray, split: Split) -> np.ndarray:
+def _known(items: pd.DataFrame, train: np.ndarray, query: np.ndarray, split: Split) -> np.ndarray:
     """Of the rows `train` those whose label was known before the first of `query`, or that lie after it."""
     if split.purge is None:
         return train
-    start, when = time.iloc[query].min(), time.iloc[train]
-    return train[((when >= start) | (when + split.purge <= start)).to_numpy()]
+    start, when = items["time"].iloc[query].min(), items["time"].iloc[train]
+    known = items[split.purge].iloc[train] if isinstance(split.purge, str) else when + split.purge
+    return train[((when >= start) | (known <= start)).to_numpy()]
 
 
 def holdout_of(parts: Sequence[Part]) -> Part:
@@ -78,8 +80,12 @@ def holdout_of(parts: Sequence[Part]) -> Part:
 
 
 def fold_parts(parts: Sequence[Part]) -> list[Part]:
-    """The parts that together predict every labelled row once: the folds, the holdout among them where it is one."""
-    folds, last = [p for p in parts if p.kind == "fold"], holdout_of(parts)
+    """The parts that together predict every labelled row once: the folds, the holdout among them where it is one.
+
+    Of a rolling split the forward parts, which leave out the first block.
+    """
+    kind, last = "fold" if any(p.kind == "fold" for p in parts) else "forward", holdout_of(parts)
+    folds = [p for p in parts if p.kind == kind]
     is_fold = not folds or not np.isin(last.query[0], np.concatenate([p.query for p in folds]))
     return [*folds, last] if is_fold else folds
 
@@ -116,7 +122,7 @@ def cross_fit(folder: Path, ids: pd.Index, parts: Sequence[Part], fit_predict: C
         todo = [p for p in parts if not files[p.name].exists()]
         if not todo:
             break
-        for part in tqdm(todo, desc=folder.name, unit="fit", initial=len(parts) - len(todo), total=len(parts)):
+        for part in progress(todo, desc=folder.name, unit="fit", initial=len(parts) - len(todo), total=len(parts)):
             path = files[part.name]
             lock = path.with_name(f".{part.name}.lock")
             with locked(lock, wait=wait) as mine:
@@ -130,7 +136,7 @@ def cross_fit(folder: Path, ids: pd.Index, parts: Sequence[Part], fit_predict: C
                     names = [f"seed{s}" for s in range(pred.shape[1])]
                     if pred.ndim == 3:
                         names = [f"{name}_{j}" for name in names for j in range(pred.shape[2])]
-                    table = pd.DataFrame(pred.reshape(len(pred), -1), index=ids[part.query], columns=names)
+                    table = pd.DataFrame(pred.reshape(len(pred), len(names)), index=ids[part.query], columns=names)
                     write_table(path, table)
                 finally:
                     lock.unlink(missing_ok=True)  # whoever gets it still looks for the part's file first
@@ -139,7 +145,7 @@ def cross_fit(folder: Path, ids: pd.Index, parts: Sequence[Part], fit_predict: C
 
 def by_seed(table: pd.DataFrame, labels: np.ndarray) -> np.ndarray:
     """The predictions of a part: (q, seeds), or (q, seeds, k) where labels are (n, k)."""
-    return table.to_numpy().reshape(len(table), -1, *labels.shape[1:])
+    return table.to_numpy().reshape(len(table), table.shape[1] // labels[:1].size, *labels.shape[1:])
 
 
 def write_predictions(folder: Path, data: Data, folds: pd.DataFrame, split: Split, made: Made) -> None:
@@ -148,11 +154,11 @@ def write_predictions(folder: Path, data: Data, folds: pd.DataFrame, split: Spli
     """
     parts, of_part = [part for part, _ in made], {}
     for part, table in made:
-        mean = by_seed(table, data.labels).mean(axis=1).reshape(len(table), -1)
+        mean = by_seed(table, data.labels).mean(axis=1).reshape(len(table), data.labels[:1].size)
         names = ["pred"] if data.labels.ndim == 1 else [f"pred{j}" for j in range(mean.shape[1])]
         of_part[part] = pd.DataFrame(mean, index=table.index, columns=names)
     oof = pd.concat([of_part[p] for p in fold_parts(parts)]).reindex(folds.index)
-    write_table(folder / "oof.parquet", folds[["fold"]].join(oof))
+    write_table(folder / "oof.parquet", folds[["fold"]].join(oof)[folds["fold"] >= 0])
     forward = [of_part[p].assign(part=key) for key, p in forward_parts(parts, split).items()]
     if forward:
         write_table(folder / "forward.parquet", pd.concat(forward).iloc[:, np.r_[-1, : len(names)]])
@@ -182,6 +188,8 @@ def load_forward(track: str, experiments: Sequence[str]) -> tuple[pd.Series, pd.
             raise DataError(f"{path}: no such predictions; make the experiment again with --force")
         found[name] = read_table(path)
         own = found[name].pop("part")
+        if not np.isfinite(found[name].to_numpy()).all():
+            raise DataError(f"{path}: holds predictions that are not finite; make the experiment again with --force")
         if part is not None and not (own.index.equals(part.index) and own.equals(part)):
             raise DataError(f"{path}: other posts or parts than {experiments[0]}'s; make it again with --force")
         part = own
@@ -194,11 +202,11 @@ def load_oof(
     """Level-1 predictions of finished experiments: labelled posts x experiment, and test posts x experiment (each x
     label, where there are several).
 
-    Rows come in the order of `folds` and of the test rows, matched by id. Raises DataError where an experiment is
-    unfinished (naming the command that makes it), used other folds, lacks a post or is not finite.
+    Rows come in the order of `folds`, without fold -1, and of the test rows, matched by id. Raises DataError where an
+    experiment is unfinished (naming the command that makes it), used other folds, lacks a post or is not finite.
     """
     oof, test = {}, {}
-    test_ids = data.ids[~data.labelled]
+    test_ids, folds = data.ids[~data.labelled], folds[folds["fold"] >= 0]
     for name in experiments:
         folder = finished(track, name)
         table, later = read_table(folder / "oof.parquet"), read_table(folder / "test.parquet")

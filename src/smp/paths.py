@@ -13,27 +13,44 @@ def _folder(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or ROOT / default).expanduser().resolve()
 
 
+def _input() -> tuple[str, Path]:
+    """SMP_INPUT: a folder, or `demo` for generated data whatever lies in input/; empty where it is not set. And the
+    folder that holds the tracks' official files, weights and the like.
+    """
+    chosen = os.environ.get("SMP_INPUT") or ""
+    return chosen, ROOT / "input" if chosen == "demo" else _folder("SMP_INPUT", "input")
+
+
 def use(folder: Path) -> None:
-    """Point this process and its children at input/, output/ and submissions/ inside `folder`."""
-    (folder / "input").mkdir(exist_ok=True)
-    os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("input", "output", "submissions")})
+    """Point this process and its children at generated data, and at output/ and submissions/ inside `folder`."""
+    os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("output", "submissions")})
+    os.environ["SMP_INPUT"] = "demo"
 
 
 def official(track: str) -> Path:
-    """Folder of a track's official files, whether or not it exists. Raises DataError when SMP_INPUT names no folder."""
-    folder = _folder("SMP_INPUT", "input")
-    if os.environ.get("SMP_INPUT") and not folder.is_dir():
+    """Folder of a track's official files, <track>/ or smpd_<track>/, whether or not it exists.
+
+    Raises DataError when SMP_INPUT names no folder.
+    """
+    chosen, folder = _input()
+    if chosen not in ("", "demo") and not folder.is_dir():
         raise DataError(f"SMP_INPUT={folder}: no such folder; point it at the one that holds smpd_{track}/")
-    return folder / f"smpd_{track}"
+    named = folder / track
+    return named if named.is_dir() else folder / f"smpd_{track}"
 
 
 def weights() -> Path:
     """Folder of pretrained weights laid by hand, beside the tracks' official files."""
-    return _folder("SMP_INPUT", "input") / "weights"
+    return _input()[1] / "weights"
 
 
 def is_demo(track: str) -> bool:
-    """True when no official files of the track are there and generated data stand in for them."""
+    """True when generated data stand in for the official files: none are in input/, or SMP_INPUT says `demo`.
+
+    A folder that SMP_INPUT names is always taken at its word.
+    """
+    if chosen := _input()[0]:
+        return chosen == "demo"
     folder = official(track)
     return not (folder.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in folder.iterdir()))
 
@@ -100,7 +117,14 @@ def profile() -> Literal["full", "small"]:
         return chosen
     if chosen:
         raise DataError(f"SMP_PROFILE={chosen}: must be full or small")
-    import torch  # seconds to import: only asked when nothing is set
+    if not any(os.path.exists(driver) for driver in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")):
+        return "small"  # no driver of a GPU: on Linux, Windows' Linux, AMD
+    import torch  # seconds to import: only asked where there is one
 
     # Asks the driver without starting CUDA: after is_available() a forked stage could not start it any more.
     return "full" if torch.cuda.device_count() else "small"
+
+
+def keep_profile() -> None:
+    """Ask for the profile once, for this process and its children."""
+    os.environ["SMP_PROFILE"] = profile()

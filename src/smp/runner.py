@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,43 +72,42 @@ class Tabular(Model):
         config, kept = self.config, self.config.keep.rows(self.run.track, self.data.items, part.train)
         part = replace(part, train=kept)
         matrix = part_matrix(self.run.track, self.X, config.label_features, self.data, part, seed, config.label_blocks)
-        train, query, y = matrix.take(part.train), matrix.take(part.query), self.data.labels[part.train]
         log.info("%s seed %d: %d rows x %d columns", part.name, seed, len(part.train), matrix.shape[1])
-        level = np.zeros_like(self.data.labels)
+        y, level = self.data.labels, np.zeros_like(self.data.labels)
         if config.level_blocks:
             level = label_level(self.data, part.train, config.level_blocks)
         keep = self.run.folder / "models" / f"seed{seed}" if part.kind == "full" else None
         if y.ndim == 1:
-            return self.fit_label(learner, train, y, query, level[part.train], level[part.query], seed, keep)
-        made = []
-        for j, (label, own, later) in enumerate(zip(y.T, level[part.train].T, level[part.query].T)):
-            folder = keep and keep / f"label{j}"
-            made.append(self.fit_label(learner, train, label, query, own, later, seed, folder))
+            return self.fit_label(learner, matrix, part, y, level, seed, keep)
+        made = [
+            self.fit_label(learner, matrix, part, y[:, j], level[:, j], seed, keep and keep / f"label{j}")
+            for j in range(y.shape[1])
+        ]
         return np.stack(made, axis=1)
 
     def fit_label(
         self,
         learner: Learner,
-        train: FeatureMatrix,
-        y: np.ndarray,
-        query: FeatureMatrix,
+        X: FeatureMatrix,
+        part: Part,
+        label: np.ndarray,
         level: np.ndarray,
-        later: np.ndarray,
         seed: int,
         keep: Path | None,
     ) -> np.ndarray:
-        """Predictions (q,) of one label y (n,), learnt as what it has over its level (n,) and added to `later` (q,).
+        """Predictions (q,) of one label (n,), learnt as what it has over its level (n,) in time.
 
         The trained model is kept in a folder where one is named.
         """
+        train, y, at = X.take(part.train), label[part.train], level[part.train]
         weight = 1 / y if self.config.weight == "inverse_label" else None
-        fitted = learner.fit(train, y - level, weight, seed)
+        fitted = learner.fit(train, y - at, weight, seed)
         if keep:
             fitted.save(keep)
-        pred = fitted.predict(query) + later
+        pred = fitted.predict(X.take(part.query)) + level[part.query]
         if not self.config.median_folds:
             return pred
-        inner = out_of_fold(learner, train, y - level, weight, seed, self.config.median_folds) + level
+        inner = out_of_fold(learner, train, y - at, weight, seed, self.config.median_folds) + at
         return local_median(inner, y, self.task.weight(y), pred)
 
     def tuned(self) -> Learner:
@@ -151,7 +151,7 @@ def run_cv(script: str, config_class: type, track: str, small: dict | None = Non
     """Entry point of a first-level experiment: cross-validate its learner on its features and predict the test.
 
     `small`: values of the config in the small profile. Reads the data, the fold table and the named features; writes
-    the experiment's folder (files: see the README) and its row in scores.csv.
+    the experiment's folder (files: see exp/README.md) and its row in scores.csv.
     """
     run_experiment(script, config_class, track, Tabular, small)
 
@@ -275,5 +275,8 @@ def claim_output(track: str) -> None:
 
 
 def _commit() -> str:
+    """What git calls this checkout; unknown outside one, and on a machine without git."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    with suppress(OSError):
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    return "unknown"

@@ -1,134 +1,62 @@
-"""Runs the stages of a track in order, from official files to submission files: what `bash run_all.sh` calls."""
+"""Runs experiments in order, from official files to submission files: what `bash run_all.sh` calls.
 
+What is finished is recognised by keys, without importing an experiment or a library that fits.
+"""
+
+import hashlib
 import importlib
+import json
 import multiprocessing
 import os
 import resource
 import runpy
+import shutil
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cache
 from multiprocessing.connection import wait
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 import tyro
-from threadpoolctl import threadpool_limits
 
-from smp import paths, submission, tracks
+from smp import features, paths, submission, tracks
+from smp.catalog import GROUPS, Stage, discover
+from smp.disk.hashes import source_hash
 from smp.disk.locks import hold
-from smp.disk.pictures import has_pictures
+from smp.disk.store import check_writable, write_json
 from smp.errors import DataError, one_line_errors
 from smp.paths import ROOT
-from smp.report import page
 from smp.scores import write_scores
-from smp.tracks.load import data_name, ensure_data
+from smp.tracks.load import data_name, ensure_data, fingerprint
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One experiment: what it reads beside the official files, and what it leaves in its folder under output/."""
-
-    name: str
-    track: str
-    parents: tuple[str, ...] = ()
-    writes: str = "oof.parquet, forward.parquet, test.parquet, metrics.json"
-    group: Literal["submission", "studies", "representations"] = "submission"  # studies answer a question
-    profiles: tuple[str, ...] = ("full", "small")  # where it is run
-    arguments: tuple[str, ...] = ()  # other than the script's defaults
-
-    @property
-    def is_done(self) -> bool:
-        return (paths.output(self.track) / self.name / "metrics.json").exists()
-
-    def run(self, force: bool) -> None:
-        """Run the experiment's script as `python exp/<name>/train.py` would."""
-        sys.argv = [f"exp/{self.name}/train.py", *self.arguments, *(["--force"] if force else [])]
-        runpy.run_path(str(ROOT / "exp" / self.name / "train.py"), run_name="__main__")
-
-
-FINAL = {name: tracks.get(name).final for name in tracks.names()}  # what a track's submission is made from
 LIBRARIES = ("torch", "open_clip", "lightgbm", "catboost", "sklearn.linear_model")
-CLIPS = "features/image/*, metrics.json"
-LEVEL1 = (
-    *("exp010_lgbm", "exp011_catboost", "exp012_mlp", "exp016_linear", "exp017_huber"),
-    "exp018_linear_stream",
-)
-VIDEO_LEVEL1 = ("exp051_lgbm", "exp052_catboost", "exp053_mlp", "exp056_forest", "exp057_gaussian")
-STAGES = (
-    Stage(
-        "exp000_small_clip",
-        "image",
-        writes="an open_clip folder, metrics.json",
-        group="representations",
-        profiles=("small",),
-    ),
-    Stage("exp002_clip", "image", ("exp000_small_clip",), CLIPS, "representations"),
-    Stage("exp006_clip_title_tags", "image", ("exp002_clip",), CLIPS, "representations"),
-    Stage("exp001_clip_ft", "image", ("exp002_clip",), CLIPS, "representations"),
-    Stage("exp003_blip", "image", (), CLIPS, "representations"),
-    Stage("exp004_vit_bert", "image", (), CLIPS, "representations"),
-    Stage("exp005_resnet_bert", "image", (), CLIPS, "representations"),
-    *(Stage(name, "image") for name in LEVEL1),
-    Stage("exp015_clip_ft", "image", ("exp001_clip_ft",)),
-    Stage("exp020_fusion", "image", (*LEVEL1, "exp015_clip_ft")),
-    Stage(
-        "exp021_ablation",
-        "image",
-        ("exp001_clip_ft", "exp002_clip", "exp003_blip", "exp004_vit_bert", "exp005_resnet_bert"),
-        "table1.csv, table1.md, table1.png, metrics.json",
-        "studies",
-    ),
-    Stage(
-        "exp030_sample_selection", "image", ("exp001_clip_ft",), "selection.csv, selection.png, metrics.json", "studies"
-    ),
-    Stage("exp031_oversampling", "image", (), "oversampling.csv, oversampling.png, metrics.json", "studies"),
-    Stage(
-        "exp032_alignment",
-        "image",
-        ("exp001_clip_ft", "exp002_clip", "exp010_lgbm"),
-        "words, classes, lookalikes, spread.csv, words.png, alignment.png, metrics.json",
-        "studies",
-    ),
-    Stage("exp033_validation", "image", writes="validation.csv, validation.png, metrics.json", group="studies"),
-    Stage("exp034_families", "image", writes="families.csv, metrics.json", group="studies"),
-    Stage(
-        "exp035_representations",
-        "image",
-        ("exp001_clip_ft", "exp002_clip", "exp005_resnet_bert"),
-        "representations.csv, accuracy.csv, representations.png, metrics.json",
-        "studies",
-    ),
-    Stage(
-        "exp040_hyperfusion",
-        "image",
-        ("exp002_clip", "exp006_clip_title_tags"),
-        "oof.parquet, forward.parquet, test.parquet, steps.csv, metrics.json",
-        "studies",
-    ),
-    *(Stage(name, "video") for name in VIDEO_LEVEL1),
-    Stage("exp059_fusion", "video", VIDEO_LEVEL1),
-    Stage(
-        "exp050_mvp",
-        "video",
-        writes="steps.csv, oof.parquet, forward.parquet, test.parquet, metrics.json",
-        group="studies",
-    ),
-    Stage("exp054_video_ideas", "video", writes="ideas.csv, metrics.json", group="studies"),
-    Stage(
-        "exp058_video_months",
-        "video",
-        ("exp050_mvp", *VIDEO_LEVEL1, "exp059_fusion"),
-        "months.csv, months.md, months.png, metrics.json",
-        "studies",
-    ),
-    Stage("exp055_frames", "video", writes="features/video/video_frames, metrics.json", group="representations"),
-)
+
+
+def key_of(stage: Stage) -> str:
+    """Hash of a stage's results and of all that they depend on; empty where it is not finished."""
+    ends = [paths.output(stage.track) / name / "metrics.json" for name in (stage.name, *stage.parents)]
+    settings = stage.folder / "config.json"
+    with suppress(FileNotFoundError, DataError):
+        files = source_hash(settings, stage.script, *ends)
+        made_of = [features.key(stage.track, name) for name in json.loads(settings.read_text())["features"]]
+        read = files, _code(), made_of, stage.arguments, paths.profile(), fingerprint(stage.track)
+        return hashlib.blake2b(repr(read).encode(), digest_size=8).hexdigest()
+    return ""
+
+
+@cache
+def _code() -> str:
+    return source_hash(*sorted((ROOT / "src").rglob("*.py")))
 
 
 def main(
-    which: tyro.conf.Positional[Literal["image", "video", "studies", "representations", "all"]] = "all",
+    which: tyro.conf.Positional[str] = "",
     force: bool = False,
     from_: Annotated[str, tyro.conf.arg(name="from")] = "",
     list_: Annotated[bool, tyro.conf.arg(name="list")] = False,
@@ -137,15 +65,17 @@ def main(
     """From official files to submission files; finished stages are skipped.
 
     Args:
-        which: a track, which runs what its submission needs; the studies, which answer a question each; the
-            representations learnt from pixels; or all of these. What these read is made first, and a report last.
+        which: a track, which runs what it ends in; representations, learnt from pixels; studies, which answer a
+            question each; systems, of the research tracks; or all. Nothing named: the submissions of the challenge.
+            What these read is made first, and a report last.
         force: run finished stages again.
         from_: run this experiment and all later ones again (expNNN or its full name).
-        list_: only list the stages, what they read and write, and whether they are done.
+        list_: only list the stages, what they read and ask, and whether they are done.
         jobs: stages at work at once, each on its share of the cores; 0: two in the small profile, whose fits are too
             small to gain by a second core, else one.
     """
-    stages = with_parents([s for s in STAGES if which in (s.track if s.group == "submission" else s.group, "all")])
+    paths.keep_profile()
+    stages = chosen(which)
     if jobs < 0:
         raise DataError(f"--jobs {jobs}: stages at work at once; use 1 or more")
     used = [t for t in tracks.names() if any(s.track == t for s in stages)]
@@ -161,51 +91,91 @@ def main(
         hold(root / ".locks" / "run_all", "wait for that run, or point SMP_OUTPUT and SMP_SUBMISSIONS at other folders")
     for track in used:
         announce(track)
-    if "image" in used and not has_pictures(paths.data("image")):
-        print(f"  no picture in {paths.data('image')}: what is learnt from pictures is left out")
-        stages = without_pictures(stages)
-    run_stages(stages, again, jobs or (2 if paths.profile() == "small" else 1))
-    for track in used if which in ("image", "video", "all") else ():
-        for file in submission.write(FINAL[track], track):
-            Job(f"check {file}", submission.check, file, track).end()
+        if not tracks.get(track).has_media(paths.data(track)):
+            print(f"  no picture in {paths.data(track)}: what is learnt from pictures is left out")
+            stages = without_representations(stages, track)
+    for room in map(tracks.get, used):
+        if room.submission and any(s.name == room.final for s in stages):
+            check_writable(paths.submissions(room.name))  # before hours of stages, not after
+    ran = run_stages(stages, again, jobs or (2 if paths.profile() == "small" else 1))
+    uploads = []
     for track in used:
-        write_scores(track)  # a run killed before this may have left a finished experiment out
-    files = [f for f in sorted({paths.output(t) / "scores.csv" for t in used}) if f.exists()]
-    if files:
+        final = tracks.get(track).final
+        if tracks.get(track).submission and any(s.name == final for s in stages):
+            uploads += [(file, track) for file in submission.write(final, track)]
+        if ran:
+            write_scores(track)  # a run killed before this may have left a finished experiment out
+    for file, track in uploads:
+        Job(f"check {file}", submission.check, file, track).end()
+    scores = [f for f in sorted({paths.output(t) / "scores.csv" for t in used}) if f.exists()]
+    if ran or any(is_older(f.parent / "report" / "index.html", f) for f in scores):
         Job("report", report).end()
-    for file in files:
+    for file in scores:
         print(f"\nScores ({file}):\n{pd.read_csv(file).to_string(index=False)}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"\n{len(stages)} stages in {time.perf_counter() - started:.0f} s, none above {peak:.1f} GB of memory")
+    said = f"{ran} of {len(stages)} stages run in {time.perf_counter() - started:.0f} s"
+    print(f"\n{said}, none above {peak:.1f} GB of memory" if ran else f"\n{said}, the others were finished")
+    for file in scores:
+        print(f"report: {file.parent / 'report' / 'index.html'}")
+    print(f"next: {python()} exp/{stages[-1].name}/train.py --help")
 
 
-def with_parents(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages and all that they read from each other, in order; without those that this profile does not need."""
-    names = {s.name for s in stages}
-    for stage in reversed(STAGES):  # parents stand before their children
+def python() -> str:
+    """What to type for the interpreter that runs this, in the shell that started it."""
+    if shutil.which("python") and Path(shutil.which("python")).parent == Path(sys.executable).parent:
+        return "python"
+    activate = Path(sys.executable).with_name("activate")
+    return f"source {activate} && python" if activate.exists() else sys.executable
+
+
+def is_older(path: Path, other: Path) -> bool:
+    """Whether `path` is not there, or was written before `other`."""
+    return not path.exists() or path.stat().st_mtime_ns < other.stat().st_mtime_ns
+
+
+def chosen(which: str) -> list[Stage]:
+    """The stages of a track or group and all that they read, without those that this profile does not need.
+
+    Raises DataError naming the choices.
+    """
+    choices = (*tracks.names(), *GROUPS[1:], "all")
+    if which and which not in choices:
+        raise DataError(f"'{which}': use one of {', '.join(choices)}, or name nothing for the challenge's submissions")
+    found = {s.name: s for s in discover() if paths.profile() in s.profiles}
+
+    def is_asked(stage: Stage) -> bool:
+        ends = stage.group in ("submission", "systems")
+        if not which:
+            return ends and tracks.get(stage.track).submission is not None
+        return which in ("all", stage.group) or (ends and which == stage.track)
+
+    names = {s.name for s in found.values() if is_asked(s)}
+    for stage in reversed(found.values()):  # parents stand before their children
         names |= {*stage.parents} if stage.name in names else set()
-    return [s for s in STAGES if s.name in names and paths.profile() in s.profiles]
+    left = [s for s in found.values() if s.name in names]
+    return [replace(s, parents=tuple(p for p in s.parents if p in found)) for s in left]
 
 
-def without_pictures(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages that can do without representations learnt from pictures; the final one combines what is left."""
-    lost = {s.name for s in STAGES if s.track == "image" and s.group == "representations"}
-    for stage in STAGES:
-        lost |= {stage.name} if lost & {*stage.parents} and stage.name not in FINAL.values() else set()
+def without_representations(stages: Sequence[Stage], track: str) -> list[Stage]:
+    """The stages that can do without what a track learns from pictures; its final one combines what is left."""
+    lost = {s.name for s in stages if s.track == track and s.group == "representations"}
     left = []
     for stage in stages:
         parents = tuple(p for p in stage.parents if p not in lost)
-        fewer = {"parents": parents, "arguments": ("--parents", *parents)} if parents != stage.parents else {}
-        left += [] if stage.name in lost else [replace(stage, **fewer)]
+        if stage.name in lost or (parents != stage.parents and stage.name != tracks.get(stage.track).final):
+            lost.add(stage.name)
+        else:
+            fewer = {"parents": parents, "arguments": ("--parents", *parents)} if parents != stage.parents else {}
+            left.append(replace(stage, **fewer))
     return left
 
 
 def show(stages: Sequence[Stage]) -> None:
-    """Print the stages, what each reads and writes, and whether it is done."""
-    rows = [
-        (s.name, ", ".join(("official files", *s.parents)), s.writes, "done" if s.is_done else "to do") for s in stages
-    ]
-    print(pd.DataFrame(rows, columns=["stage", "reads", "writes in its folder", "state"]).to_string(index=False))
+    """Print the stages, what each reads and asks, and whether it is done."""
+    for stage in stages:
+        state = "done " if (stage.folder / "metrics.json").exists() else "to do"
+        print(f"{state}  {stage.name}  {stage.asks}")
+        print(f"       reads {', '.join(('official files', *stage.parents))}")
 
 
 def announce(track: str) -> None:
@@ -220,38 +190,59 @@ def announce(track: str) -> None:
 
 def report() -> None:
     """Write the page of what has been run so far."""
+    from smp.report import page  # draws: seconds to import, and a finished run needs none
+
     for path in page.write():
         print(f"  {path}")
 
 
-def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> None:
+def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> int:
     """Run each stage as soon as what it reads is finished, `jobs` at a time; those named in `again` though finished.
 
-    Every job has as many cores of its own as the others, for another number of threads gives other last bits.
+    Every job has as many cores of its own as the others, for another number of threads gives other last bits. A stage
+    whose key is the one it ended with is not started at all. Returns how many were started.
     """
-    for library in LIBRARIES:
+    kept = {s.name: paths.output(s.track) / "stages.json" for s in stages}  # one an output folder
+    keys = {file: json.loads(file.read_text()) if file.exists() else {} for file in kept.values()}
+    done = set()
+    for stage in stages:
+        key = keys[kept[stage.name]].get(stage.name)
+        if key and stage.name not in again and done >= {*stage.parents} and key == key_of(stage):
+            print(f"{stage.name}: finished earlier, nothing to do")
+            done.add(stage.name)
+    waiting, running = [(i, s) for i, s in enumerate(stages, 1) if s.name not in done], {}
+    for library in LIBRARIES if waiting else ():
         importlib.import_module(library)  # once here, and not for seconds in every stage
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]  # not on every system
     jobs = min(jobs, len(cores))
     free = [cores[i::jobs][: len(cores) // jobs] for i in range(jobs)]
-    names, waiting, running, done = {s.name for s in stages}, list(enumerate(stages)), {}, set()
+    count = len(waiting)
     while waiting or running:
         for i, stage in waiting.copy():
-            if free and done >= names.intersection(stage.parents):
+            if free and done >= {*stage.parents}:
                 waiting.remove((i, stage))
-                title, share = f"[{i + 1}/{len(stages)}] {stage.name}", free.pop()
-                job = Job(title, stage.run, stage.name in again, cores=share if jobs > 1 else ())
-                running[job.process.sentinel] = job, stage.name, share
+                title, share = f"[{i}/{len(stages)}] {stage.name}", free.pop()
+                job = Job(title, run_script, stage, stage.name in again, cores=share if jobs > 1 else ())
+                running[job.process.sentinel] = job, stage, share
         for sentinel in wait(list(running)):
-            job, name, share = running.pop(sentinel)
+            job, stage, share = running.pop(sentinel)
             try:
                 job.end()
             except SystemExit:
                 for other, *_ in running.values():
                     other.process.terminate()  # goes on from there, like any that is killed
                 raise
-            done.add(name)
+            keys[kept[stage.name]][stage.name] = key_of(stage)
+            write_json(kept[stage.name], keys[kept[stage.name]])
+            done.add(stage.name)
             free.append(share)
+    return count
+
+
+def run_script(stage: Stage, force: bool) -> None:
+    """Run a stage's script as `python exp/<name>/train.py` would."""
+    sys.argv = [f"exp/{stage.name}/train.py", *stage.arguments, *(["--force"] if force else [])]
+    runpy.run_path(str(stage.script), run_name="__main__")
 
 
 class Job:
@@ -269,12 +260,30 @@ class Job:
         """Wait for it. Exits where it failed."""
         self.process.join()
         if code := self.process.exitcode:
-            sys.exit(f"{self.title}: stopped with exit code {code}; run the same command again to go on from there")
+            killed = "; killed, as the system does when memory runs out" if code == -9 else ""
+            sys.exit(
+                f"{self.title}: stopped with exit code {code}{killed}; run the same command again to go on from there"
+            )
         print(f"{self.title}: {time.perf_counter() - self.started:.1f} s", flush=True)
 
 
+@contextmanager
+def ending_children() -> Iterator[None]:
+    """Whatever ends this process, SIGTERM and Ctrl-C too, ends the jobs it started; the next run goes on from there."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
 def _in_one_line(cores: Sequence[int], function: Callable, *arguments: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent speaks, and ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if cores:
+        from threadpoolctl import threadpool_limits
+
         os.sched_setaffinity(0, cores)
         threadpool_limits(len(cores))  # what is loaded already has counted all of them
     with one_line_errors():
@@ -282,5 +291,5 @@ def _in_one_line(cores: Sequence[int], function: Callable, *arguments: object) -
 
 
 if __name__ == "__main__":
-    with one_line_errors():
+    with one_line_errors(), ending_children():
         tyro.cli(main, prog="bash run_all.sh")

@@ -11,13 +11,13 @@ import joblib
 import numpy as np
 import pandas as pd
 from joblib.externals.loky import get_reusable_executor
-from tqdm import tqdm
 
 from smp import tracks
 from smp.disk.locks import locked
 from smp.disk.store import read_note, read_table, write_table
 from smp.errors import DataError
 from smp.oof import Part, fold_parts, parts_of
+from smp.progress import progress
 from smp.tracks.base import Data
 
 Cell = tuple[pd.DataFrame, dict[str, float]]  # out-of-fold predictions (fold, a column a seed), and what they cost
@@ -34,7 +34,7 @@ def run_cells(folder: Path, cells: Sequence[str], make: Callable[[str], Cell], p
     )
     with warnings.catch_warnings():  # a worker that grew is replaced, which is no news
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
-        for _ in tqdm(attempts, total=len(cells), desc=folder.parent.name, unit="cell"):
+        for _ in progress(attempts, total=len(cells), desc=folder.parent.name, unit="cell"):
             pass
     if processes > 1:  # else a forked stage would wait minutes at its end for the idle workers to leave
         get_reusable_executor().shutdown(wait=True)

@@ -5,6 +5,7 @@ python -m smp.submission check submissions/image_exp010_lgbm.csv --track image
 """
 
 import csv
+import io
 import json
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ import tyro
 
 from smp import paths, tracks
 from smp.disk.store import read_table, replacing
+from smp.disk.walk import mistaken
 from smp.errors import DataError, one_line_errors
 from smp.features import is_external
 from smp.oof import finished
@@ -94,10 +96,19 @@ def problems(file: Path, track: str, data: Data, score_column: str = "") -> list
     missing = wanted.difference(given, sort=False)
     if len(missing):
         found.append(f"{file}: {len(missing)} test posts are missing, the first is {missing[0]!r}")
-    low, high = _label_range(data)
     report(~np.isfinite(scores), "the score is not a finite number")
-    with np.errstate(invalid="ignore"):
-        report((scores < low) | (scores > high), f"the score is outside the labels' range {low}..{high}")
+    return found
+
+
+def oddities(file: Path, track: str, data: Data, score_column: str = "") -> list[str]:
+    """What the challenge takes in a file without problems, and is seldom meant; a line each."""
+    scores, (low, high) = _read(file, _form(track, score_column))[1], _label_range(data)
+    found, outside = [], (scores < low) | (scores > high)
+    if outside.any():
+        row = f"row {outside.argmax() + 1} is {scores[outside.argmax()]:g}"
+        found.append(f"{file}: {outside.sum()} scores are outside the labels' range {low}..{high} ({row})")
+    if b"\r\n" in file.read_bytes()[:1000]:
+        found.append(f"{file}: its lines end in CRLF, as Windows writes them")
     return found
 
 
@@ -118,7 +129,9 @@ def check(file: tyro.conf.Positional[Path], track: str, score_column: str = "") 
     columns = {"submission": pd.Series(scores), "training labels": pd.Series(data.labels[data.labelled])}
     table = pd.DataFrame({k: [*v.quantile(shares), v.mean(), v.std()] for k, v in columns.items()}).round(2)
     table.index = ["min", "1%", "10%", "25%", "50%", "75%", "90%", "99%", "max", "mean", "sd"]
-    print(f"{file}: valid, {len(scores)} test posts, all finite and inside the labels' range")
+    print(f"{file}: valid, {len(scores)} test posts, all finite")
+    for line in oddities(file, track, data, score_column):
+        print(f"warning: {line}")
     print(table.T.to_string())
 
 
@@ -136,10 +149,21 @@ def _label_range(data: Data) -> tuple[float, float]:
 
 def _read(file: Path, form: Submission) -> tuple[list[str], np.ndarray]:
     """Ids and scores (NaN where not a number) of a submission file. Raises ValueError saying what is malformed."""
+    if kind := mistaken(file):
+        raise ValueError(kind)
+    content = file.read_bytes()
+    if content.startswith(b"PK"):
+        raise ValueError("a zip or an Excel workbook; save the table as CSV (UTF-8)")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError("UTF-16, as Excel's Unicode text; save it as plain UTF-8")
+    if content.startswith(b"\xef\xbb\xbf"):
+        raise ValueError("starts with a byte order mark, as Excel writes it; save it as plain UTF-8 without one")
     if file.suffix == ".csv":
-        with file.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.reader(lines))
+        rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
         header = [form.id_column, form.score_column]
+        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+            if rows and rows[0] == [mark.join(header)]:
+                raise ValueError(f"{name} between the columns; write commas, and points in the numbers")
         if not rows or rows[0] != header:
             raise ValueError(f"the header must be {','.join(header)}, found {','.join(rows[0]) if rows else 'nothing'}")
         uneven = next((i for i, row in enumerate(rows[1:], 1) if len(row) != 2), None)
@@ -149,7 +173,7 @@ def _read(file: Path, form: Submission) -> tuple[list[str], np.ndarray]:
             float
         )
     if file.suffix == ".json" and form.json_version:
-        content = orjson.loads(file.read_bytes())
+        content = orjson.loads(content)
         if not isinstance(content, dict) or set(content) != {"version", "result", "external_data"}:
             raise ValueError("must be an object with exactly version, result and external_data")
         if content["version"] != form.json_version:

@@ -62,9 +62,12 @@ def _storage(file: Path) -> "optuna.storages.RDBStorage":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", category=ExperimentalWarning)  # heartbeats
                 return RDBStorage(
-                    url, engine_kwargs=patience, heartbeat_interval=HEARTBEAT, grace_period=GRACE,
+                    url,
+                    engine_kwargs=patience,
+                    heartbeat_interval=HEARTBEAT,
+                    grace_period=GRACE,
                     heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-                )  # fmt: skip
+                )
         except (SQLAlchemyError, ImportError) as error:  # another process may be making the tables just now
             failed = error
             time.sleep(0.2 * attempt)

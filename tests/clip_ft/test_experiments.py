@@ -55,8 +55,9 @@ def test_from_pictures_to_clip_ft_features(run):
     metrics = run("exp035_representations", *brief, "--resamples", "20")
     study, answers = metrics["representations"], metrics["answers"]
     assert [a["claim"] for a in answers] == [
-        "frozen CLIP beats no pixels (SRC and MAE)", "CLIP_FT beats frozen CLIP (SRC and MAE)"
-    ]  # fmt: skip
+        "frozen CLIP beats no pixels (SRC and MAE)",
+        "CLIP_FT beats frozen CLIP (SRC and MAE)",
+    ]
     assert f"{study['CLIP_FT']['mae - frozen CLIP']:+.4f}" in answers[1]["numbers"]
     assert study["frozen CLIP"]["columns"] == study["CNN + BERT"]["columns"] == study["no pixels"]["columns"] + 128
     assert study["no pixels"]["src - no pixels"] == 0 and study["CLIP_FT"]["mae - frozen CLIP, se"] > 0
@@ -84,16 +85,38 @@ def test_two_machines_store_the_embeddings_of_one_process(run, tiny, tmp_path, m
     (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps({"model_cfg": card, "preprocess_cfg": {}}))
     save_file(tiny.tiny_clip().state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
     steps = (
-        ("exp002_clip", "--model", f"local-dir:{tmp_path / 'clip'}", "--pca", "8",
-         "--loading.workers", "0", "--loading.shard-size", "64"),
+        (
+            "exp002_clip",
+            "--model",
+            f"local-dir:{tmp_path / 'clip'}",
+            "--pca",
+            "8",
+            "--loading.workers",
+            "0",
+            "--loading.shard-size",
+            "64",
+        ),
         ("exp001_clip_ft", "--train.epochs", "1", "--pca", "0", "--loading.shard-size", "64"),
-    )  # fmt: skip
+    )
     for name, *arguments in steps:
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1",
-                  "--rdzv-backend", "c10d", "--rdzv-endpoint", f"localhost:{port}", "--rdzv-id", name]  # fmt: skip
+        launch = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nnodes",
+            "2",
+            "--nproc-per-node",
+            "1",
+            "--rdzv-backend",
+            "c10d",
+            "--rdzv-endpoint",
+            f"localhost:{port}",
+            "--rdzv-id",
+            name,
+        ]
         command = [*launch, str(ROOT / "exp" / name / "train.py"), *arguments]
         env = os.environ | {"SMP_OUTPUT": str(tmp_path / "two")}
         agents = [

@@ -17,13 +17,26 @@ def random_projection(residual: bool) -> CrossModalProjection:
 
 def by_whole_sequences(layer: CrossModalProjection, x, V, T):
     """Eq. 6 as it stands: one sequence of 1 + 2K tokens a post, through nn.MultiheadAttention's function."""
-    tokens = torch.cat([layer.image(x)[:, None], layer.image(V).expand(len(x), -1, -1),
-                        layer.text(T).expand(len(x), -1, -1)], 1)  # fmt: skip
+    tokens = torch.cat(
+        [layer.image(x)[:, None], layer.image(V).expand(len(x), -1, -1), layer.text(T).expand(len(x), -1, -1)], 1
+    )
     read = F.layer_norm(tokens, tokens.shape[-1:]).transpose(0, 1)
     made, _ = F.multi_head_attention_forward(
-        read, read, read, 16, 4, layer.qkv.weight, layer.qkv.bias, None, None, False, 0.0,
-        layer.out.weight, layer.out.bias, need_weights=False,
-    )  # fmt: skip
+        read,
+        read,
+        read,
+        16,
+        4,
+        layer.qkv.weight,
+        layer.qkv.bias,
+        None,
+        None,
+        False,
+        0.0,
+        layer.out.weight,
+        layer.out.bias,
+        need_weights=False,
+    )
     made = made.transpose(0, 1) + (tokens if layer.residual else 0)
     cosine = F.cosine_similarity(made[:, :1], made[:, 1:], dim=-1)
     return made[:, 0], made[:, 1 : 1 + len(V)], made[:, 1 + len(V) :], cosine

@@ -65,8 +65,11 @@ def test_text_towers_that_cannot_be_opened_are_refused_by_name(tiny):
     masked.text.use_pad_mask = True
     many = {"context_length": 8, "vocab_size": 100, "width": 32, "heads": 2, "layers": 1}
     coca = open_clip.CoCa(16, many, {**tiny.TEXT, "embed_cls": True}, tiny.VISION)
-    for net, words in ((hugging, r"Module: .*\(Linear\) is none of"), (masked, "CustomTextCLIP: .* masks its padding"),
-                       (coca, "CoCa: .* has a class token")):  # fmt: skip
+    for net, words in (
+        (hugging, r"Module: .*\(Linear\) is none of"),
+        (masked, "CustomTextCLIP: .* masks its padding"),
+        (coca, "CoCa: .* has a class token"),
+    ):
         with pytest.raises(DataError, match=f"{words}.*; choose a CLIP or SigLIP model"):
             TextTower(net, tiny.tokenizer())
 

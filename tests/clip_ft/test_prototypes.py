@@ -74,8 +74,12 @@ def test_titles_fall_back_to_tags_then_to_the_class(tiny):
     posts = tiny.make_posts(36)
     said = titles(posts, np.array([0, 7, 1, 35]))
     name = posts["subcategory"].astype(str)
-    assert said == [f"a photo of {class_text(name.iloc[0])}", f"{name.iloc[7]} t7", posts["title"].iloc[1],
-                    f"a photo of {class_text(name.iloc[35])}"]  # fmt: skip
+    assert said == [
+        f"a photo of {class_text(name.iloc[0])}",
+        f"{name.iloc[7]} t7",
+        posts["title"].iloc[1],
+        f"a photo of {class_text(name.iloc[35])}",
+    ]
 
 
 def test_the_choice_can_be_drawn(tiny, tmp_path):

@@ -134,8 +134,10 @@ def test_each_temperature_scales_the_logits_of_its_branches(tiny, tmp_path):
 
     plain, scale = logits()
     for option, branches in (
-        ("tau_v", {"visual"}), ("tau_t", {"textual"}), ("tau_text", {"global_text", "local_text"})
-    ):  # fmt: skip
+        ("tau_v", {"visual"}),
+        ("tau_t", {"textual"}),
+        ("tau_text", {"global_text", "local_text"}),
+    ):
         said, _ = logits(**{option: 0.5})
         for name, z in said._asdict().items():
             factor = 1 / 0.5 / scale if name in branches else 1
@@ -169,8 +171,15 @@ def test_classes_without_posts_get_no_probability_and_cost_nothing(tiny, tmp_pat
 
 @pytest.mark.parametrize(("image", "text"), [(1, 0), (0, 1), (2, 2)])
 def test_unfrozen_blocks_are_trained_from_pixels_and_the_rest_stays(tiny, tmp_path, image, text):
-    train = TrainConfig(epochs=1, batch_size=64, workers=0, unfreeze_image=image, unfreeze_text=text,
-                        tower_learning_rate=1e-3, checkpoint_gradients=text > 0)  # fmt: skip
+    train = TrainConfig(
+        epochs=1,
+        batch_size=64,
+        workers=0,
+        unfreeze_image=image,
+        unfreeze_text=text,
+        tower_learning_rate=1e-3,
+        checkpoint_gradients=text > 0,
+    )
     task = pixel_task(tiny, tmp_path, train)
     pretrained = {k: v.clone() for k, v in task.net.state_dict().items()}
     before, after, _ = fit(task, EVERYONE, tmp_path, "all")
@@ -222,8 +231,11 @@ def pixel_task(tiny, folder, train):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     card = PreprocessCfg(size=32)
-    pixels = {"paths": paths, "transform": image_transform_v2(card, is_train=False),
-              "augment": image_transform_v2(card, is_train=True, aug_cfg={"scale": (0.5, 1.0)})}  # fmt: skip
+    pixels = {
+        "paths": paths,
+        "transform": image_transform_v2(card, is_train=False),
+        "augment": image_transform_v2(card, is_train=True, aug_cfg={"scale": (0.5, 1.0)}),
+    }
     texts = {"texts": [f"a photo of thing {i % 4}" for i in range(120)], "tokenize": tiny.tokenizer()}
     return tiny.make_task(
         folder, train, **(pixels if train.unfreeze_image else {}), **(texts if train.unfreeze_text else {})

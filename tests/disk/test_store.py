@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from smp.disk import store
 from smp.disk.store import read_embeddings, read_note, read_table, replacing, write_embeddings, write_table
 from smp.errors import DataError
 
@@ -31,6 +32,13 @@ def test_a_posts_like_table_comes_back(tmp_path):
     assert read_note(tmp_path / "none.parquet") == {}
 
 
+def test_categories_of_numbers_stay_categories(tmp_path):
+    """Parquet keeps those of texts alone: a table from the cache would not be the one that was read."""
+    table = pd.DataFrame({"user": pd.Categorical([7, 3, 7, 5]), "n": [1, 2, 3, 4]})
+    write_table(tmp_path / "t.parquet", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet"), table)
+
+
 def test_a_truncated_table_is_refused_by_name(tmp_path):
     write_table(tmp_path / "t.parquet", pd.DataFrame({"a": range(100)}))
     (tmp_path / "t.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:200])
@@ -54,6 +62,19 @@ def test_embeddings_are_float16_memory_maps_keyed_by_post(tmp_path):
     found, array = read_embeddings(tmp_path, "clip")
     assert list(found) == ["b", "a"] and isinstance(array, np.memmap) and array.dtype == np.float16
     np.testing.assert_array_equal(array, values)
+
+
+def test_a_new_array_never_meets_the_ids_of_the_old(tmp_path, monkeypatch):
+    write_embeddings(tmp_path, "e", pd.Index(["1", "2"]), np.zeros((2, 3)))
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "write_table", stop)  # killed between the two files
+    with pytest.raises(KeyboardInterrupt):
+        write_embeddings(tmp_path, "e", pd.Index(["2", "1"]), np.ones((2, 3)))
+    with pytest.raises(DataError, match="no such embeddings"):
+        read_embeddings(tmp_path, "e")
 
 
 def test_an_array_without_its_ids_does_not_count(tmp_path):

@@ -169,8 +169,9 @@ def test_blip2_features_lie_in_the_space_of_its_own_retrieval_scores(pictures, t
     with torch.no_grad():
         own = net(
             pixel_values=image.prepare([Image.open(pictures[i]).convert("RGB") for i in there]),
-            **text.prepare(TEXTS), use_image_text_matching_head=False,
-        ).logits_per_image.numpy()  # fmt: skip
+            **text.prepare(TEXTS),
+            use_image_text_matching_head=False,
+        ).logits_per_image.numpy()
     assert own.std() > 0.01
     np.testing.assert_allclose(seen[there] @ said.T, own, atol=5e-3)
 

@@ -26,8 +26,9 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 # Rewritten by every run: stamps, tables, logs; or not whole yet.
 VOLATILE = re.compile(
-    r"(^|/)(run\.json|scores\.csv|log\.txt|studies/.*|report/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
+    r"(^|/)(run\.json|stages\.json|scores\.csv|log\.txt|studies/.*|report/.*|\.locks/.*|\.[^/]*\.lock)$|\.(partial|shards|deleted)(/|$)"
 )
+BESIDE = re.compile(r"(^|/)posts/\w+\.\w+\.parquet$")  # labels, events and edges of the items
 # What counts before an experiment is complete.
 PART = re.compile(r"(^|/)((fold\d+|month[\d-]+|block\d+|holdout|full)|cells/[^/]+)\.parquet$")
 TIMED = re.compile(r"(^|/)((metrics|config)\.json|selection\.png)$")  # show seconds, or times of input files
@@ -42,8 +43,10 @@ def finished(folder: Path) -> dict[str, tuple[int, int]]:
         for name in names:
             path = Path(parent, name)
             relative = str(path.relative_to(folder))
-            whole = path.suffix != ".npy" or path.with_name(f"{path.stem}.ids.parquet").exists()  # the ids come last
-            if whole and not VOLATILE.search(relative) and (PART.search(relative) or not is_open(path, folder)):
+            last = path.with_name(f"{path.stem}.ids.parquet") if path.suffix == ".npy" else path  # the ids come last
+            if BESIDE.search(relative):
+                last = path.with_name(f"{path.name.split('.')[0]}.parquet")  # the items do
+            if last.exists() and not VOLATILE.search(relative) and (PART.search(relative) or not is_open(path, folder)):
                 stat = path.stat()
                 found[relative] = stat.st_ino, stat.st_mtime_ns
     return found

@@ -1,21 +1,18 @@
 """The real stage runner over four small experiments of this folder, from generated files to submissions, in seconds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import tyro
 
-from smp import stages
+import smp.tracks.image.track as image
+import smp.tracks.video.track as video
+from smp import catalog, stages
 from smp.errors import one_line_errors
-from smp.stages import Stage
 
-stages.ROOT = Path(__file__).parent
-stages.STAGES = (
-    Stage("exp950_trees", "image"),
-    Stage("exp951_catboost", "image"),
-    Stage("exp952_fusion", "image", ("exp950_trees", "exp951_catboost")),
-    Stage("exp953_video", "video"),
-)
-stages.FINAL = {"image": "exp952_fusion", "video": "exp953_video"}
+catalog.EXPERIMENTS = Path(__file__).parent / "exp"
+image.TRACK = replace(image.TRACK, final="exp952_fusion")
+video.TRACK = replace(video.TRACK, final="exp953_video")
 
 if __name__ == "__main__":
     with one_line_errors():

@@ -215,10 +215,35 @@ def sound(folder: Path) -> None:
     place = {"Latitude": "10.5", "Longitude": "20.5", "Geoaccuracy": "16"}
     for key, value in place.items():
         put("place", 0, key, value)(folder)
-    both(title("caf!"), put("user", 0, "photo_count", 12), put("category", 0, "Concept", "ski"))(folder)
+    account = {"photo_count": 12, "user_description": "light"}
+    both(*(put("user", 0, key, value) for key, value in account.items()))(folder)
+    both(title("caf!"), put("category", 0, "Concept", "ski"))(folder)
     put("videos", 0, "music_title", "caf!")(folder)
 
 
+def scattered(folder: Path) -> None:
+    """Every file of the image track in a folder of its own, behind links."""
+    root = folder / "smpd_image"
+    for i, path in enumerate(sorted(root.rglob("*_*.*"))):
+        home = folder / "elsewhere" / str(i)
+        home.mkdir(parents=True)
+        path.rename(home / path.name)
+        (root / f"part{i}").symlink_to(home, True)
+
+
+def capitals(folder: Path) -> None:
+    for path in sorted((folder / "smpd_image").rglob("*_*.*")):
+        path.rename(path.with_name(path.name.upper()))
+
+
+def by_split(folder: Path) -> None:
+    for path in sorted((folder / "smpd_video").glob("*.jsonl")):
+        home = path.parent / path.stem.rsplit("_", 1)[1]
+        home.mkdir(exist_ok=True)
+        path.rename(home / path.name)
+
+
+FIRST = {"photo_firstdate"}
 MARKED = {"files with a byte order mark": 1}
 # name -> change, the counts it adds to those of sound files (None: some), the columns that then differ from theirs
 HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
@@ -277,6 +302,72 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
         {"Subcategory unseen in train": 1},
         {"subcategory"},
     ),
+    "image: labels under a header": (
+        data("label", lambda b: b"label\n" + b),
+        {"header line above the labels": 1},
+        set(),
+    ),
+    "image: paths under a header": (
+        data("images", lambda b: b"path\n" + b),
+        {"header line above image paths": 1},
+        set(),
+    ),
+    "image: paths in quotes": (
+        rows("images", lambda t: [f'"{path}"' for path in t]),
+        {"paths in quotes or with backslashes": None},
+        set(),
+    ),
+    "image: paths of Windows": (
+        rows("images", lambda t: [path.replace("/", "\\") for path in t]),
+        {"paths in quotes or with backslashes": None},
+        set(),
+    ),
+    "image: paths in capitals": (
+        rows("images", lambda t: [path.replace("train", "TRAIN", 1) for path in t]),
+        {"zip prefix stripped from image path": None},
+        set(),
+    ),
+    "image: a lone surrogate": (
+        data("text", inside(b"caf!", rb"caf\ud83d")),
+        {"texts with half a character (a lone surrogate)": 1},
+        {"title"},
+    ),
+    "image: a truth value for a count": (
+        put("user", 0, "photo_count", True),
+        {"photo_count given as true or false": 1, "photo_count missing": 1},
+        {"photo_count"},
+    ),
+    "image: a truth value for a flag": (put("user", 0, "ispro", True), {}, {"ispro"}),
+    "image: a count of -1": (put("user", 0, "photo_count", -1), {"photo_count missing": 1}, {"photo_count"}),
+    "image: first picture at 0 seconds": (
+        put("user", 1, "photo_firstdate", "0"),
+        {"photo_firstdate missing": 1},
+        FIRST,
+    ),
+    "image: first picture at -1 seconds": (
+        put("user", 1, "photo_firstdate", -1),
+        {"photo_firstdate missing": 1},
+        FIRST,
+    ),
+    "image: first picture taken in 2030": (
+        put("user", 1, "photo_firstdatetaken", "1905091330"),
+        {"photo_firstdatetaken missing": 1, "photo_firstdatetaken after the last post": 1},
+        {"photo_firstdatetaken"},
+    ),
+    "image: a description of the old layout": (
+        put("user", 0, "user_description", ",".join(["0.25"] * 399)),
+        {"user_description given as a vector": 1, "user_description missing": 1},
+        {"user_description"},
+    ),
+    "image: words for nothing": (put("category", 0, "Concept", "nan"), {"Concept missing": 1}, {"concept"}),
+    "image: files in other places": (scattered, {}, set()),
+    "image: files in capitals": (capitals, {}, set()),
+    "image: a loop of folders": (lambda f: (f / "smpd_image" / "again").symlink_to(f, True), {}, set()),
+    "image: a copy beside": (
+        lambda f: shutil.copytree(at(f, "text").parent, f / "smpd_image" / "copy") and None,
+        {},
+        set(),
+    ),
     "image: blank class": (put("category", 0, "Concept", " "), {"Concept missing": 1}, {"concept"}),
     **{f"video: byte order mark in {n}": (data(n, bom), MARKED, set()) for n in video.KEYS},
     "video: CRLF": (data("videos", crlf), {"files with CRLF line ends": 1}, set()),
@@ -314,6 +405,45 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
         {"post_time in the future": 1},
         {"time"},
     ),
+    "video: a lone surrogate": (
+        data("videos", inside(b"caf!", rb"caf\ud83d")),
+        {"texts with half a character (a lone surrogate)": 1},
+        {"music_title"},
+    ),
+    "video: NaN": (
+        put("videos", 0, "video_duration", float("nan")),
+        {"video_duration missing": 1},
+        {"video_duration"},
+    ),
+    "video: 400 digits": (
+        put("videos", 0, "video_duration", 10**400),
+        {"video_duration missing": 1},
+        {"video_duration"},
+    ),
+    "video: no length": (put("videos", 0, "video_duration", 0), {"video_duration missing": 1}, {"video_duration"}),
+    "video: a truth value for a length": (
+        put("videos", 0, "video_duration", True),
+        {"video_duration missing": 1},
+        {"video_duration"},
+    ),
+    "video: a count of -1": (
+        put("users", 0, "user_digg_count", -1),
+        {"user_digg_count missing": 1},
+        {"user_digg_count"},
+    ),
+    "video: NUL in a text": (
+        put("posts", 0, "post_content", "a\0b"),
+        {"titles with a NUL": 1},
+        {"title", "post_content"},
+    ),
+    "video: time in seconds": (put("posts", 0, "post_time", 1690654860), {}, {"time"}),
+    "video: paths of Windows": (
+        every("posts", "video_path", lambda path: path.replace("/", "\\")),
+        {"paths in quotes or with backslashes": None},
+        set(),
+    ),
+    "video: files in train/ and test/": (by_split, {}, set()),
+    "video: a loop of folders": (lambda f: (f / "smpd_video" / "again").symlink_to(f, True), {}, set()),
     "video: no words anywhere": (
         both(every("posts", "post_content", ""), every("posts", "post_suggested_words", [])),
         {"post_content empty": None, "suggested words empty": None},
@@ -354,6 +484,37 @@ def first_pids(folder: Path) -> list[str]:
 # name -> change, words of the one line beside the remedy
 REFUSED: dict[str, tuple[Change, list[str]]] = {
     **{f"image: {what} of {split}": case for split in image.SPLITS for what, case in broken("image", split)},
+    "image: a web page for a file": (
+        data("text", lambda b: b"<!DOCTYPE html><p>Log in"),
+        ["train_text.json", "a web page"],
+    ),
+    "image: a pointer for a file": (
+        data("label", lambda b: b"version https://git-lfs.github.com/spec/v1\noid sha256:0"),
+        ["train_label.txt", "pointer of Git LFS"],
+    ),
+    "image: two files that differ": (
+        lambda f: (f / "smpd_image" / "TRAIN_TEXT.json").write_text("[]") and scattered(f),
+        ["there is another, and they differ", "TRAIN_TEXT.json"],
+    ),
+    "image: a zip for a file": (
+        replace("category", lambda path: (path.parent / "metadata.zip").touch()),
+        ["missing train_category.json", "unpack train_allmetadata_json/metadata.zip"],
+    ),
+    "image: a truth value for an id": (put("text", 1, "Pid", True), ["train_text.json: row 2: Pid True"]),
+    "image: an id that lost digits": (put("text", 1, "Pid", 1e20), ["train_text.json: row 2: Pid 1e+20"]),
+    "image: date in another notation": (put("place", 1, "Postdate", "20150228"), ["row 2", "'20150228' is no date"]),
+    "image: date -1": (put("place", 1, "Postdate", -1), ["row 2", "'-1' is no date"]),
+    "image: date that is none": (put("place", 1, "Postdate", "2015-02-30 10:00:00"), ["row 2", "is no date"]),
+    "image: pictures at other paths": (
+        lambda f: (f / "smpd_image" / "all").mkdir() or (f / "smpd_image" / "all" / "1.jpg").touch(),
+        ["holds pictures, such as all/1.jpg, but none where"],
+    ),
+    "video: a truth value for a label": (
+        put("popularity", 1, "popularity", True),
+        ["popularity_train.jsonl", "line 2"],
+    ),
+    "video: a truth value for an id": (put("videos", 1, "pid", False), ["videos_train.jsonl: line 2: pid False"]),
+    "video: date that is none": (put("posts", 1, "post_time", "2023-02-30 10:00"), ["line 2", "is no date"]),
     "image: a folder for a file": (replace("category", Path.mkdir), ["missing", "train_category.json"]),
     "image: a loop of links for a file": (replace("category", loop), ["missing", "train_category.json"]),
     "image: a word for a table": (data("text", lambda b: b'"no"'), ["train_text.json", "no posts"]),
@@ -379,13 +540,18 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     "image: label negative": (line("label", 1, "-1"), ["train_label.txt", "row 2", "outside 0..64"]),
     "image: label a word": (line("label", 1, "high"), ["train_label.txt", "row 2", "'high'"]),
     "image: label lost": (rows("label", lambda t: t[:-1]), ["train_label.txt", "labels for"]),
+    "image: a label too many": (rows("label", lambda t: [*t, t[0]]), ["train_label.txt", "labels for"]),
+    "video: a label too many": (
+        rows("popularity", lambda t: [*t, t[0] | {"pid": "POST0"}]),
+        ["popularity_train.jsonl", "label for post POST0"],
+    ),
     "image: path that climbs": (line("images", 1, "../../etc/passwd"), ["img_filepath.txt", "row 2", "no path inside"]),
     "image: absolute path": (line("images", 1, "/etc/passwd"), ["img_filepath.txt", "row 2", "no path inside"]),
     "video: no test split": (no_split("video"), ["missing", "posts_test.jsonl"]),
     **{f"video: {what} of {split}": case for split in video.SPLITS for what, case in broken("video", split)},
     "video: an array for a line": (data("posts", lambda b: b"[1]\n" + b), ["posts_train.jsonl", "line 1"]),
     "video: NUL bytes": (data("posts", lambda b: b"\0" + b), ["posts_train.jsonl", "line 1"]),
-    "video: NaN": (
+    "video: not a number": (
         data("videos", inside(b'"video_duration": ', b'"video_duration": NaN')),
         ["videos_train.jsonl", "line 1"],
     ),

@@ -42,10 +42,13 @@ def matrix(n: int, seed: int) -> tuple[FeatureMatrix, np.ndarray]:
     number = rng.normal(size=n).astype(np.float32)
     table = pd.DataFrame(
         {
-            "number": np.where(rng.random(n) < 0.1, np.nan, number), "word": rng.integers(0, 2, n), "constant": 1.0,
-            "user_id": pd.Categorical(user, range(45)), "group": pd.Categorical(group, range(6)),
+            "number": np.where(rng.random(n) < 0.1, np.nan, number),
+            "word": rng.integers(0, 2, n),
+            "constant": 1.0,
+            "user_id": pd.Categorical(user, range(45)),
+            "group": pd.Categorical(group, range(6)),
         }
-    )  # fmt: skip
+    )
     vectors = rng.normal(size=(n, 4)).astype(np.float16)
     X = FeatureMatrix.from_table(table).join(FeatureMatrix.from_array(vectors, list("abcd"), np.arange(n)))
     return X, 5 + number + group + user / 40 + vectors[:, 0].astype(np.float64)

@@ -25,8 +25,8 @@ ROOMS = Path(__file__).parent / "rooms"
 
 @pytest.fixture
 def output(tmp_path, monkeypatch):
-    (tmp_path / "input").mkdir()
-    for name in ("input", "output", "submissions"):
+    monkeypatch.setenv("SMP_INPUT", "demo")
+    for name in ("output", "submissions"):
         monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SMP_PROFILE", "small")
     monkeypatch.setenv("SMP_DEMO_POSTS", "600")
@@ -78,9 +78,9 @@ def test_from_raw_files_to_a_fusion(run, output, capsys):
     assert metrics["holdout"]["rmse"] == pytest.approx(squares[late].mean() ** 0.5)
     forward = read_table(folder / "forward.parquet")
     assert list(forward["part"].unique()) == ["1", "2", "3"] == list(metrics["forward"]["parts"])
-    time, start = data.items["time"], data.items["time"][folds.index[late]].min()
-    known = forward.index[(forward["part"] != "3") & (time[forward.index] + split.purge <= start)]
-    assert metrics["forward"]["rows"] == len(known) < (forward["part"] != "3").sum(), "their labels were known by then"
+    start = data.items["time"][folds.index[late]].min()  # labels known by then, after a week, may choose anything
+    known = data.items["time"][forward.index] + split.purge <= start
+    assert metrics["forward"]["rows"] == ((forward["part"] != "3") & known).sum() > 0
     test = read_table(folder / "test.parquet")
     assert list(test) == ["pred0", "pred1"] and list(test.index) == list(data.ids[~data.labelled])
 

@@ -83,8 +83,8 @@ def test_a_mended_loader_makes_everything_stale(demo_run, monkeypatch):
 
 
 def test_the_code_of_a_module_is_its_own_and_that_of_all_it_imports():
-    files = hashes._imported("smp.tracks.image.read", set())
-    assert {Path(file).stem for file in files} == {"read", "official", "pictures"}
+    files = hashes._imported("smp.features.stream", set())
+    assert {Path(file).stem for file in files} == {"stream", "keys", "tags", "time_place"}
     assert any(Path(f).name == "tags.py" for f in hashes._imported("smp.features.post_stats", set()))
 
 
@@ -108,7 +108,8 @@ def test_of_two_processes_one_reads_the_files(demo_run, tmp_path, monkeypatch):
 
 
 def test_demo_data_stand_in_where_there_are_no_official_files(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("SMP_INPUT", str(tmp_path))
+    monkeypatch.delenv("SMP_INPUT", raising=False)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "out"))
     monkeypatch.setenv("SMP_DEMO_POSTS", "300")
     small = demo.generate
@@ -119,12 +120,26 @@ def test_demo_data_stand_in_where_there_are_no_official_files(tmp_path, monkeypa
     assert "GENERATING DEMO data" in capsys.readouterr().err
     assert data.ceiling("image")["holdout"]["src"] > 0.5
 
-    (tmp_path / "smpd_image").mkdir()
-    (tmp_path / "smpd_image" / "README.md").write_text("where the files go")
+    folder = tmp_path / "input" / "smpd_image"
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("where the files go")
     assert paths.is_demo("image")
-    (tmp_path / "smpd_image" / "something.zip").write_text("")
+    (folder / "something.zip").write_text("")
     assert not paths.is_demo("image") and data.ceiling("image") is None
-    with pytest.raises(DataError, match="smpd_image"):
+    with pytest.raises(DataError, match=r"smpd_image: missing .*; unpack something.zip there"):
+        read_data("image")
+    monkeypatch.setenv("SMP_INPUT", "demo")
+    assert paths.is_demo("image"), "asked for, whatever lies in input/"
+
+
+def test_demo_data_never_stand_in_where_a_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path))
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "out"))
+    assert not paths.is_demo("image") and paths.output("image") == tmp_path / "out"
+    with pytest.raises(DataError, match=r"smpd_image: no such folder; .*unset SMP_INPUT"):
+        read_data("image")
+    (tmp_path / "smpd_image").mkdir()
+    with pytest.raises(DataError, match=r"smpd_image: missing .* get them from"):
         read_data("image")
 
 

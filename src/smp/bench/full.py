@@ -30,7 +30,7 @@ ROUNDS = 20  # of every booster: what is measured is the way there, not the scor
 PLAIN = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags", "stream")
 
 
-# What the README shows of a bench: its command and file, a title, and columns with their names (none: as they are).
+# What exp/README.md shows of a bench: its command and file, a title, and columns with their names (none: as they are).
 TABLES = (
     ("full", "full", "", {}),
     (
@@ -99,7 +99,7 @@ def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS) ->
 
     Random float16 embeddings of the real widths stand in for CLIP_FT's. Every stage runs in a process of its own, on
     `posts` and on a tenth of them. Writes output/bench/full.csv, of which `python -m smp.bench readme` makes the
-    README's table; needs 8 GB of disk below output/ while it runs.
+    table of exp/README.md; needs 8 GB of disk below output/ while it runs.
 
     Args:
         posts: generated posts, train and test together.
@@ -129,7 +129,7 @@ def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS) ->
 
 
 def readme() -> None:
-    """Rewrite the README's tables of time and memory from what `full` and `representations` measured, kept in
+    """Rewrite exp/README.md's tables of time and memory from what `full` and `representations` measured, kept in
     exp/figures."""
     for command, name, *_ in TABLES:
         path = paths.output("image") / "bench" / f"{name}.csv"
@@ -137,11 +137,11 @@ def readme() -> None:
             raise DataError(f"{path}: nothing measured yet; run python -m smp.bench {command}")
         with replacing(FIGURES / f"bench_{name}.csv") as aside:
             aside.write_bytes(path.read_bytes())
-    replace_block(ROOT / "README.md", "bench", tables())
+    replace_block(ROOT / "exp" / "README.md", "bench", tables())
 
 
 def tables() -> str:
-    """What the README's block must say, from the measurements in exp/figures."""
+    """What the block of exp/README.md must say, from the measurements in exp/figures."""
     blocks = []
     for _, name, title, columns in TABLES:
         table = pd.read_csv(FIGURES / f"bench_{name}.csv")

@@ -92,10 +92,17 @@ def epoch(model: str, posts: pd.DataFrame, paths: list[str], folder: Path, from_
     clip, target = random_clip(model), device()
     config = TrainConfig(epochs=1, workers=workers, precision="bf16" if target.type == "cuda" else "fp32")
     label = posts["subcategory"].cat.codes.to_numpy().astype(np.int64)
-    again = {} if from_store else {
-        "paths": paths, "transform": clip.transform, "augment": clip.transform,
-        "texts": descriptions(posts), "tokenize": clip.tokenizer,
-    }  # fmt: skip
+    again = (
+        {}
+        if from_store
+        else {
+            "paths": paths,
+            "transform": clip.transform,
+            "augment": clip.transform,
+            "texts": descriptions(posts),
+            "tokenize": clip.tokenizer,
+        }
+    )
     inputs = Inputs(Store(folder, "clip", posts.index), label, **again)
     names = [class_text(name) for name in posts["subcategory"].cat.categories]
     step = Step(Towers(clip.net.to(target), clip.tokenizer), _model(clip, names, target))

@@ -1,6 +1,6 @@
 """What the model reads of a batch of posts: features from the store, or pixels and tokens for an unfrozen tower."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from smp.disk.pictures import load_rgb
 from smp.disk.store import read_embeddings
 from smp.encoders.base import BLANK
 from smp.errors import DataError
-from smp.nn.parallel import device
+from smp.nn.parallel import device, loader
 
 
 class Store:
@@ -106,10 +106,9 @@ class Inputs:
             torch.manual_seed(seed * 1_000_003 + row)
             return self.augment(picture)
 
-    def stream(self, batches: Sequence[np.ndarray], seed: int | None = None, workers: int = 0) -> DataLoader:
+    def stream(self, batches: Sequence[np.ndarray], seed: int | None = None, workers: int = 0) -> Iterator:
         """The tensors of one batch of rows after another, made by worker processes (0: by this one)."""
-        pin = device().type == "cuda"
-        return DataLoader(_Batches(self, batches, seed), batch_size=None, num_workers=workers, pin_memory=pin)
+        return loader(_Batches(self, batches, seed), workers, batch_size=None, pin_memory=device().type == "cuda")
 
 
 class _Batches(Dataset):

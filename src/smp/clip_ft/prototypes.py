@@ -51,11 +51,15 @@ def choose(
     reason = np.select([small, concept_round == 0, user_round == 0], ["all", "subtopic", "user"], "share")
     table = pd.DataFrame(
         {
-            "row": rows, "subcategory": posts["subcategory"].array[rows], "interval": interval,
-            "concept_round": concept_round, "user_round": user_round, "chosen_for": pd.Categorical(reason),
+            "row": rows,
+            "subcategory": posts["subcategory"].array[rows],
+            "interval": interval,
+            "concept_round": concept_round,
+            "user_round": user_round,
+            "chosen_for": pd.Categorical(reason),
         },
         index=posts.index[rows],
-    )  # fmt: skip
+    )
     return table[taken].sort_values("row")
 
 

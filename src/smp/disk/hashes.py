@@ -20,13 +20,17 @@ def source_hash(*files: str | Path) -> str:
 
 
 def stat_key(files: Iterable[Path]) -> str:
-    """Short hash of names, sizes and times, of inputs too large to be read for it; a moved folder keeps its key."""
-    stats = [(p.name, p.stat().st_size if p.is_file() else 0, p.stat().st_mtime_ns) for p in files]
+    """Short hash of names, sizes, times and (behind links) identities of inputs too large to be read for it.
+
+    A moved folder keeps its key.
+    """
+    found = [(p.name, p.stat(), p.is_file()) for p in files]
+    stats = [(name, s.st_size if is_file else 0, s.st_mtime_ns, s.st_ino) for name, s, is_file in found]
     return hashlib.blake2b(repr(stats).encode(), digest_size=8).hexdigest()
 
 
 # What decides where things lie and how they are named, but no value that is made.
-NEUTRAL = {"smp.errors", "smp.paths", "smp.disk.locks", "smp.disk.store", "smp.tracks.base"}
+NEUTRAL = {"smp.errors", "smp.paths", "smp.progress", "smp.disk.locks", "smp.disk.store", "smp.tracks.base"}
 
 
 @cache

@@ -1,6 +1,6 @@
 """Locks between processes: each dies with the process that holds it, however that ends, and is kept out of forks."""
 
-import fcntl
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +11,12 @@ from typing import IO
 from smp.disk.store import writing
 from smp.errors import DataError
 
+try:
+    import fcntl
+except ImportError:
+    sys.exit("error: smp locks what it writes in the way of POSIX, which Windows has not; run it in WSL (Ubuntu)")
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # what a file system without locks answers
 _held: dict[tuple[int, Path], IO] = {}  # by process, as a forked child has the files but not the locks
 
 
@@ -36,6 +42,11 @@ def acquire(path: Path, *, shared: bool = False, wait: bool = True) -> bool:
             file.seek(0)
             print(f"{path}: held by {file.read() or 'another'}; waiting until it is done", file=sys.stderr, flush=True)
             fcntl.lockf(file, kind)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            remedy = "point SMP_OUTPUT at a local disk, or mount this one with locks"
+            raise DataError(f"{path}: its file system has no locks ({error.strerror}); {remedy}") from error
         if not shared:
             with suppress(OSError):  # a full disk: a lock needs no words
                 file.truncate(0)

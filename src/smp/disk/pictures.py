@@ -11,9 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, ImageFile
-from tqdm import tqdm
 
+from smp.disk.walk import below
 from smp.errors import DataError
+from smp.progress import progress
 
 MAX_PIXELS = 64_000_000  # more than any camera of the data set; a few kilobytes can claim billions
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
@@ -53,7 +54,7 @@ def load_rgb(path: Path) -> Image.Image | None:
 
 def has_pictures(folder: Path) -> bool:
     """Whether a file below the folder is named like a picture."""
-    return any(name.lower().endswith(SUFFIXES) for _, _, names in os.walk(folder, followlinks=True) for name in names)
+    return next(below(folder, SUFFIXES), None) is not None
 
 
 def scan(folder: Path, image_paths: Sequence[str], workers: int = 16) -> pd.DataFrame:
@@ -67,10 +68,7 @@ def scan(folder: Path, image_paths: Sequence[str], workers: int = 16) -> pd.Data
     paths = list(image_paths)
     chunks = [paths[i : i + 256] for i in range(0, len(paths), 256)]
     rows = []
-    with (
-        tqdm(total=len(paths), desc="image headers", unit="image", disable=None) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
+    with progress(total=len(paths), desc="image headers", unit="image") as bar, ThreadPoolExecutor(workers) as pool:
         for part in pool.map(lambda chunk: [_row(root, path) for path in chunk], chunks):
             rows += part
             bar.update(len(part))
@@ -105,6 +103,8 @@ def _resolve(root: Path, image_path: str) -> Path:
 
 
 def _open(path: Path) -> Image.Image:
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for without end
+        raise OSError(f"{path}: no regular file")
     try:
         picture = Image.open(path, formats=FORMATS)
     except OSError:

@@ -34,9 +34,9 @@ def writing(path: Path) -> Iterator[None]:
 def _is_refusal(error: Exception, path: Path) -> bool:
     """Whether writing failed for want of room or right; libraries in C++ report a full disk as any error they like."""
     if isinstance(error, OSError):
-        return error.filename is None or path.is_relative_to(error.filename) or (
-            Path(error.filename).is_relative_to(path.parent)
-        )  # fmt: skip
+        if error.filename is None:
+            return True
+        return path.is_relative_to(error.filename) or Path(error.filename).is_relative_to(path.parent)
     return not isinstance(error, DataError) and path.parent.is_dir() and shutil.disk_usage(path.parent).free < 2**16
 
 
@@ -62,6 +62,15 @@ def replacing(path: Path) -> Iterator[Path]:
                 aside.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """Raises DataError where a folder cannot be written to, or made; leaves nothing there."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    probe = place / f".{os.uname().nodename}.{os.getpid()}.writable"
+    with writing(folder):
+        probe.touch()
+        probe.unlink()
+
+
 def write_json(path: Path, value: object) -> None:
     """Write aside, then rename."""
     with replacing(path) as aside:
@@ -85,7 +94,12 @@ def new_array(path: Path, shape: tuple[int, ...], dtype: type = np.float16) -> n
     """
     array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     with path.open("r+b") as file:
-        os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(path))
+        else:  # macOS: zeros where there would be holes, after the header that is there
+            file.seek(start := array.offset)
+            for at in range(start, os.path.getsize(path), 2**24):
+                file.write(bytes(min(2**24, os.path.getsize(path) - at)))
     return array
 
 
@@ -110,7 +124,10 @@ def read_table(path: Path) -> pd.DataFrame:
         arrow = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: not a readable parquet file ({error}); delete it and run again") from error
-    return arrow.to_pandas(types_mapper=lambda t: pd.ArrowDtype(t) if pa.types.is_list(t) else None)
+    table = arrow.to_pandas(types_mapper=lambda t: pd.ArrowDtype(t) if pa.types.is_list(t) else None)
+    told = (arrow.schema.pandas_metadata or {}).get("columns", ())
+    lost = [c["name"] for c in told if c["pandas_type"] == "categorical" and c["name"] in table]
+    return table.astype({c: "category" for c in lost if not isinstance(table[c].dtype, pd.CategoricalDtype)})
 
 
 def read_note(path: Path) -> dict[str, str]:

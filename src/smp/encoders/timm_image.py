@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
-from smp.encoders.weights import hub_folder
+from smp.encoders.weights import check_weights, hub_folder, reading
 from smp.errors import DataError
 
 WEIGHTS = "model.safetensors"
@@ -39,8 +39,10 @@ def timm_encoder(model: str, weights: str = "hub", size: int = 0) -> Encoder:
         file = hub_folder(card.hf_hub_id, [WEIGHTS]) / WEIGHTS if weights == "hub" else Path(weights)
         if not file.is_file():
             raise DataError(f"{file}: no such file; put the .safetensors weights of timm's {model} there")
+        check_weights(file)
         overlay = {"file": str(file), "hf_hub_id": None}
-        net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0)
+        with reading(file, model):
+            net = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0)
     if weights != "random":
         made_of += f" {source_hash(file)}"
     card = resolve_model_data_config(net, {"input_size": (3, size, size)} if size else {})

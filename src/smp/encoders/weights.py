@@ -1,9 +1,11 @@
 """Pretrained weights by repository of the hub: a local folder first, then the hub's cache, then a download."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from smp import paths
+from smp.disk.walk import mistaken
 from smp.errors import DataError
 
 
@@ -24,6 +26,8 @@ def hub_folder(repo: str, needed: Sequence[str], optional: Sequence[str] = ()) -
 
     place, files, address = local_folder(repo), [*needed, *optional], f"{hub.constants.ENDPOINT}/{repo}"
     if not lacking(place):
+        for file in sorted(file for name in needed for file in place.glob(name)):
+            check_weights(file)
         return place
     try:
         cached = Path(hub.snapshot_download(repo, allow_patterns=files, local_files_only=True))
@@ -42,3 +46,21 @@ def hub_folder(repo: str, needed: Sequence[str], optional: Sequence[str] = ()) -
     if lacking(folder):
         raise DataError(f"{address}: holds no {lacking(folder)}; choose another model in the Config")
     return folder
+
+
+def check_weights(file: Path) -> None:
+    """Raises DataError where a pointer of Git LFS or a web page lies in the place of weights."""
+    if kind := mistaken(file):
+        raise DataError(f"{file}: {kind}")
+
+
+@contextmanager
+def reading(place: Path, model: str) -> Iterator[None]:
+    """Whatever a library cannot make of the files at `place` becomes a DataError of one line that names them."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # libraries raise what they like: of a broken file, other shapes, another model
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise DataError(f"{place}: not weights of {model} ({reason:.200}); get them again") from error

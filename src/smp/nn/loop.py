@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, OneCycleLR
-from tqdm import tqdm
 
 from smp.errors import DataError
 from smp.nn import Training, parallel
 from smp.nn.parallel import autocast
+from smp.progress import progress
 
 Batch = dict[str, Tensor]
 Stream = Callable[[Sequence[np.ndarray], int], Iterable[Batch]]
@@ -84,7 +84,8 @@ def train(
         parts = [part for batch in batches for part in np.array_split(batch[rank::world], config.accumulate)]
         counts = iter([len(part) for part in parts])
         ready = iter(stream([part if len(part) else rows[:1] for part in parts], draw))  # no network reads nothing
-        bar = tqdm(batches, f"{title} epoch {epoch + 1}/{config.epochs}", unit="step", disable=_is_silent(title, rank))
+        name, silent = f"{title} epoch {epoch + 1}/{config.epochs}", _is_silent(title, rank)
+        bar = progress(batches, desc=name, unit="step", disable=silent)
         with parallel.seeded(draw * world + rank):
             for batch in bar:
                 total = 0

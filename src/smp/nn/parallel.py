@@ -1,5 +1,6 @@
 """Where this process computes: its device, precision and threads, its place among torchrun's ranks, its checkpoints."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from smp.disk.store import replacing
 from smp.errors import DataError
@@ -48,6 +50,23 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng([target] if target.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+def loader(dataset: Dataset, workers: int, **settings: object) -> Iterator:
+    """A data set's batches, made by forked worker processes (0: by this one).
+
+    Forked, because what a data set holds (a model's transform, functions inside functions) cannot be sent to processes
+    that start afresh, as they would on macOS and from Python 3.14 on. Raises DataError where the memory that the
+    processes share is too small.
+    """
+    context = "fork" if workers else None
+    try:
+        yield from DataLoader(dataset, num_workers=workers, multiprocessing_context=context, **settings)
+    except RuntimeError as error:
+        if not re.search("shared memory|bus error|shm|No space left", str(error), re.IGNORECASE):
+            raise
+        remedy = "start the container with --ipc=host (or --shm-size=8g), or use no worker processes (workers 0)"
+        raise DataError(f"/dev/shm: too small for the batches that worker processes hand over; {remedy}") from error
 
 
 @contextmanager

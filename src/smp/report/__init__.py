@@ -1,5 +1,5 @@
-"""What came out, for people: one HTML page (page), the README's generated parts (readme).
+"""What came out, for people: one HTML page (page), the generated parts of README.md and exp/README.md (readme).
 
 python -m smp.report          writes output/report/index.html
-python -m smp.report readme   rewrites the README's tables and exp/figures
+python -m smp.report readme   rewrites those and exp/figures
 """

@@ -8,21 +8,20 @@ from smp import tracks
 from smp.present import COLORS, PALE, subplots
 from smp.report.model import Explanation
 
-BETTER = {"src": "higher", "mae": "lower", "mape": "lower"}
 MAIN, SECOND, THIRD = COLORS[0], COLORS[1], COLORS[2]
 
 
 def scores(table: pd.DataFrame) -> plt.Figure:
     """cv and holdout of every experiment, a panel a track and metric."""
-    panels = [(t, d, m.name) for (t, d), _ in table.groupby(["track", "data"]) for m in tracks.get(t).task.metrics]
+    panels = [(t, d, m) for (t, d), _ in table.groupby(["track", "data"]) for m in tracks.get(t).task.metrics]
     height = 1.4 + 0.28 * table.groupby("track").size().max()
     figure, axes = subplots(1, len(panels), 4.2, height)
     for axis, (track, data, metric) in zip(axes[0], panels):
         rows = table[(table["track"] == track) & (table["data"] == data)].sort_values("experiment", ascending=False)
         for part, marker, color in (("cv", "o", PALE), ("holdout", "D", MAIN)):
-            axis.plot(rows[f"{part}_{metric}"], rows["experiment"], marker, color=color, label=part)
+            axis.plot(rows[f"{part}_{metric.name}"], rows["experiment"], marker, color=color, label=part)
         axis.set_title(f"{track}, {data}", fontsize=10)
-        axis.set_xlabel(f"{metric.upper()} ({BETTER[metric]} is better)")
+        axis.set_xlabel(f"{metric.name.upper()} ({metric.better} is better)")
     for axis in axes[0][1:]:
         if axis.get_title() == axes[0][0].get_title():
             axis.tick_params(labelleft=False)

@@ -1,22 +1,20 @@
-"""What a final model looks at: importances and SHAP values of one of its parts, fitted again on the earlier posts."""
+"""What a final model looks at: importances and SHAP values of the best LightGBM in it, as its experiment kept it."""
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from smp import features, paths
+from smp import features, learners, paths, tracks
 from smp.disk.store import read_note, read_table, write_table
-from smp.learners import LightGBM
-from smp.oof import Part
+from smp.oof import parts_of
 from smp.report.results import Results
 from smp.runner import part_matrix
 
-ROWS = 2000  # holdout posts explained
+ROWS = 2000  # test posts explained
 SHOWN = 20  # features drawn
-SEED = 0
 
 
 @dataclass(frozen=True)
@@ -34,19 +32,15 @@ class Explanation:
 
 def representative(results: Results) -> str:
     """The best LightGBM on the holdout of those the final experiment combines, or of all; empty where there is none."""
-    config = json.loads((results.folder / results.final / "config.json").read_text())["config"]
-    names = config.get("parents") or list(results.metrics)
-    scores = results.scores[results.scores["experiment"].isin(names)]
-    for name in scores.sort_values(f"holdout_{results.main_metric}", ascending=results.main_metric != "src")[
-        "experiment"
-    ]:
-        if (_config(results, name).get("learner") or {}).get("class") == "LightGBM":
+    names = _config(results, results.final).get("parents") or list(results.metrics)
+    for name in results.best_first["experiment"]:
+        if name in names and (_config(results, name).get("learner") or {}).get("class") == "LightGBM":
             return name
     return ""
 
 
 def explain(results: Results) -> Explanation | None:
-    """Fit the representative on all but the holdout and take exact TreeSHAP values of holdout posts; kept once made."""
+    """Exact TreeSHAP values of test posts by the representative as it was fitted on all labels; kept once made."""
     name = representative(results)
     if not name:
         return None
@@ -55,22 +49,21 @@ def explain(results: Results) -> Explanation | None:
     key = hashlib.blake2b(settings + f"{ROWS} {SHOWN}".encode(), digest_size=8).hexdigest()
     files = {part: folder / f"{results.track}_{part}.parquet" for part in ("importance", "values", "shap")}
     if not all(read_note(f).get("key") == key for f in files.values()):
-        for part, table in _explain(results, _config(results, name)).items():
+        for part, table in _explain(results, name).items():
             write_table(files[part], table, {"key": key})
     return Explanation(name, **{part: read_table(f) for part, f in files.items()})
 
 
-def _explain(results: Results, config: dict) -> dict[str, pd.DataFrame]:
-    data, folds = results.data, results.predictions
-    at, y = data.ids.get_indexer(folds.index), data.labels
-    part = Part("holdout", "", at[~folds["holdout"]], at[folds["holdout"]])
+def _explain(results: Results, name: str) -> dict[str, pd.DataFrame]:
+    data, config = results.data, _config(results, name)
+    seed = config["seeds"][0]
+    kept = results.folder / name / "models" / f"seed{seed}"
+    model = learners.load(kept / "label0" if (kept / "label0").exists() else kept)
+    folds, split = read_table(paths.fold_table(results.track)), tracks.get(results.track).split
+    full = next(p for p in parts_of(data, folds, split) if p.kind == "full")
     X = features.load(results.track, config["features"], data)
-    X = part_matrix(results.track, X, config["label_features"], data, part, SEED, config["label_blocks"])
-    known = {f.name for f in fields(LightGBM)}
-    learner = LightGBM(**{k: v for k, v in config["learner"].items() if k in known})
-    weight = 1 / y[part.train] if config["weight"] == "inverse_label" else None
-    model = learner.fit(X.take(part.train), y[part.train], weight, SEED)
-    rows = np.sort(np.random.default_rng(SEED).permutation(part.query)[:ROWS])
+    X = part_matrix(results.track, X, config["label_features"], data, full, seed, config["label_blocks"])
+    rows = np.sort(np.random.default_rng(0).permutation(full.query)[:ROWS])
     values = X.take(rows).dense()
     shap = model.booster.predict(values, pred_contrib=True)[:, :-1]  # the last column is the mean prediction
     gain = np.array([model.importance()[n] for n in X.names])

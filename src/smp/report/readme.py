@@ -1,4 +1,4 @@
-"""The README's generated parts: score table, the paper's claims, three pictures; and what they were made from.
+"""The generated parts of README.md and exp/README.md, three pictures, and what they were made from.
 
 exp/figures holds the csv files that the parts were made from, so that a test can tell whether they are stale: a picture
 carries the digest of its table.
@@ -6,12 +6,14 @@ carries the digest of its table.
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
 from PIL.PngImagePlugin import PngInfo
 
 from smp import paths, tracks
+from smp.catalog import discover
 from smp.disk.pictures import load_rgb
 from smp.disk.store import replacing
 from smp.errors import DataError
@@ -25,26 +27,64 @@ STUDIES = {"table1": "exp021_ablation", "selection": "exp030_sample_selection"} 
 
 
 def write() -> None:
-    """Rewrite the README's blocks and exp/figures from the output folders. Raises DataError naming what is missing."""
+    """Rewrite both files' blocks and exp/figures from the output folders; what was not run there stays as it was.
+
+    Raises DataError where there is no score at all.
+    """
     scores = pd.concat([read_scores(f) for f in sorted({paths.output(t) / "scores.csv" for t in tracks.names()})])
-    results = Results("image")
-    tables = {"scores": scores, "claims": results.answers}
-    for name, study in STUDIES.items():
-        tables[name] = results.table(study, f"{name}.csv")
-        if tables[name] is None:
-            raise DataError(f"{results.folder / study}: not there yet; make it with: bash run_all.sh studies")
-    for name, table in tables.items():
+    experiments = {s.name: s.track for s in discover()}
+    answers = pd.concat([Results(t).answers for t in tracks.names()], ignore_index=True)
+    tables = {
+        "scores": _renewed("scores", scores[~scores["experiment"].str.contains("@")], "experiment", experiments),
+        "claims": _renewed("claims", answers, "study", experiments),
+    }
+    made = {n: Results(experiments[study]).table(study, f"{n}.csv") for n, study in STUDIES.items()}
+    for name, table in (tables | {n: t for n, t in made.items() if t is not None}).items():
         with replacing(FOLDER / f"{name}.csv") as aside:
             table.to_csv(aside, index=False)
     with replacing(FOLDER / "scores.png") as aside:
-        aside.write_bytes(png(figures.scores(scores), digest("scores")))
+        aside.write_bytes(png(figures.scores(tables["scores"]), digest("scores")))
     for name, study in STUDIES.items():
+        if made[name] is None:
+            continue
         note = PngInfo()
         note.add_text("Description", digest(name))
         with replacing(FOLDER / f"{name}.png") as aside:
-            load_rgb(results.folder / study / f"{name}.png").save(aside, format="png", pnginfo=note)
-    for name, text in blocks().items():
-        replace_block(ROOT / "README.md", name, text)
+            load_rgb(Results(experiments[study]).folder / study / f"{name}.png").save(aside, format="png", pnginfo=note)
+    rewrite()
+
+
+def write_real(name: str) -> None:
+    """Put the scores of this output folder, made of data of that name, beside those of the README; rewrite its blocks.
+
+    Raises DataError where the folder holds no scores, or those of generated data.
+    """
+    found = [read_scores(f) for f in sorted({paths.output(t) / "scores.csv" for t in tracks.names()}) if f.exists()]
+    scores = pd.concat(found) if found else pd.DataFrame({"data": []})
+    scores = scores[scores["data"] == "official"].assign(data=name)
+    if scores.empty:
+        raise DataError(
+            f"{paths.output(tracks.names()[0])}: no scores of official data; point SMP_OUTPUT at such a run"
+        )
+    file = FOLDER / "real.csv"
+    kept = pd.read_csv(file) if file.exists() else scores.iloc[:0]
+    with replacing(file) as aside:
+        pd.concat([kept[kept["data"] != name], scores]).sort_values(["track", "data"]).to_csv(aside, index=False)
+    rewrite()
+
+
+def _renewed(name: str, new: pd.DataFrame, key: str, experiments: Collection[str]) -> pd.DataFrame:
+    """The table of exp/figures with the rows of what was run replaced, and without those of what there is no more."""
+    old = pd.read_csv(FOLDER / f"{name}.csv")
+    table = pd.concat([old[~old[key].isin(set(new[key]))], new], ignore_index=True)
+    return table[table[key].isin(experiments)].sort_values(key, kind="stable")
+
+
+def rewrite() -> None:
+    """Rewrite the blocks from what is in exp/figures."""
+    for file, made in blocks().items():
+        for name, text in made.items():
+            replace_block(ROOT / file, name, text)
 
 
 def digest(name: str) -> str:
@@ -52,10 +92,41 @@ def digest(name: str) -> str:
     return hashlib.blake2b((FOLDER / f"{name}.csv").read_bytes(), digest_size=8).hexdigest()
 
 
-def blocks() -> dict[str, str]:
-    """What the README's generated blocks must say, from the tables in exp/figures."""
+def blocks() -> dict[str, dict[str, str]]:
+    """File -> what its generated blocks must say, from the tables in exp/figures and the experiments' scripts."""
+    scores = pd.concat([pd.read_csv(f) for f in (FOLDER / "scores.csv", FOLDER / "real.csv") if f.exists()])
     claims = pd.read_csv(FOLDER / "claims.csv").drop(columns="study").rename(columns={"answer": "here"})
-    return {"scores": score_table(pd.read_csv(FOLDER / "scores.csv")), "claims": markdown(claims)}
+    return {
+        "README.md": {"results": result_table(scores)},
+        "exp/README.md": {"experiments": experiments(), "scores": score_table(scores), "claims": markdown(claims)},
+    }
+
+
+def experiments() -> str:
+    """A Markdown table of all experiments and what each asks, as their scripts say it."""
+    rows = [(s.name, s.track, s.group, ", ".join(p[:6] for p in s.parents), s.asks) for s in discover()]
+    table = pd.DataFrame(rows, columns=["experiment", "track", "group", "reads", "what it is: what it asks"])
+    return markdown(table.sort_values("experiment"))
+
+
+def result_table(scores: pd.DataFrame) -> str:
+    """A Markdown table of each track's final experiment and of the best single model beside it."""
+    rows = []
+    for (name, data), table in scores.groupby(["track", "data"]):
+        track = tracks.get(name)
+        headline = track.task.metrics[0]
+        single = table[table["experiment"] != track.final]
+        single = single.sort_values(f"holdout_{headline.name}", ascending=not headline.greater_is_better).head(1)
+        for row in pd.concat([table[table["experiment"] == track.final], single]).to_dict("records"):
+            parts = [p for p in ("forward", "holdout") if pd.notna(row.get(f"{p}_{headline.name}"))]
+            shown = {
+                p: ", ".join(f"{m.name.upper()} {row[f'{p}_{m.name}']:.4f}" for m in track.task.metrics) for p in parts
+            }
+            share = {"share of ceiling": f"{row['share_of_ceiling']:.1%}"} if pd.notna(row["share_of_ceiling"]) else {}
+            rows.append(
+                {"track": name, "data": data, "posts": row["cv_rows"], "model": row["experiment"], **shown, **share}
+            )
+    return markdown(pd.DataFrame(rows).astype(object))
 
 
 def score_table(scores: pd.DataFrame) -> str:

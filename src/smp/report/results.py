@@ -11,6 +11,7 @@ import pandas as pd
 from smp import paths, tracks
 from smp.disk.store import read_table
 from smp.errors import DataError
+from smp.metrics import Task
 from smp.tracks.base import Data
 from smp.tracks.load import load_data
 
@@ -37,12 +38,19 @@ class Results:
         return read_scores(self.folder / "scores.csv").query("track == @self.track")
 
     @property
-    def metric_names(self) -> list[str]:
-        return [m.name for m in tracks.get(self.track).task.metrics]
+    def task(self) -> Task:
+        return tracks.get(self.track).task
 
     @property
-    def main_metric(self) -> str:
-        return self.metric_names[0]
+    def unit(self) -> str:
+        """Of the errors of posts, in words."""
+        return f"{self.task.error.upper()} of a post"
+
+    @property
+    def best_first(self) -> pd.DataFrame:
+        """`scores`, the best on the holdout first."""
+        headline = self.task.metrics[0]
+        return self.scores.sort_values(f"holdout_{headline.name}", ascending=not headline.greater_is_better)
 
     @cached_property
     def final(self) -> str:
@@ -50,8 +58,7 @@ class Results:
         final = tracks.get(self.track).final
         if final in self.metrics or self.scores.empty:
             return final if final in self.metrics else ""
-        ordered = self.scores.sort_values(f"holdout_{self.main_metric}", ascending=self.main_metric != "src")
-        return ordered["experiment"].iloc[0]
+        return self.best_first["experiment"].iloc[0]
 
     @cached_property
     def data(self) -> Data:
@@ -59,32 +66,33 @@ class Results:
 
     @cached_property
     def posts(self) -> pd.DataFrame:
-        """The items with their label, to be shown side by side."""
-        return self.data.items.assign(label=self.data.labels)
+        """The items with their label (of several the first), to be shown side by side."""
+        return self.data.items.assign(label=self.data.labels.reshape(len(self.data), -1)[:, 0])
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Labelled posts with the final experiment's out-of-fold prediction.
 
-        Columns: time, category (where there is one), fold, holdout, label, pred, error (as the track is scored:
-        absolute, or relative for videos), seen (the user has posts among those the prediction was learnt from).
+        Columns: time, category (where there is one), fold, holdout, label and pred (of several labels the first), error
+        (what the post adds to the track's error), seen (the user has posts among those the prediction was learnt from).
         """
         oof, folds = read_table(self.folder / self.final / "oof.parquet"), read_table(paths.fold_table(self.track))
-        rows = self.posts.loc[folds.index]
-        table = rows[["time", "label"]].assign(fold=folds["fold"], holdout=folds["holdout"], pred=oof["pred"])
-        if rows["category"].notna().any():
+        rows, pred = self.posts.loc[folds.index], oof.loc[folds.index].filter(like="pred").to_numpy()
+        table = rows[["time", "label"]].assign(fold=folds["fold"], holdout=folds["holdout"], pred=pred[:, 0])
+        if "category" in rows and rows["category"].notna().any():
             table["category"] = rows["category"].astype("str")
-        table["error"] = tracks.get(self.track).task.item_loss(table["label"].to_numpy(), table["pred"].to_numpy())
-        user = rows["user_id"].cat.codes.to_numpy()
+        y = self.data.labels[self.data.ids.get_indexer(folds.index)]
+        table["error"] = self.task.item_loss(y, pred.reshape(y.shape))
+        user, _ = pd.factorize(rows["user_id"])
         in_fold = pd.Series(1, index=[user, table["fold"]]).groupby(level=[0, 1]).sum()
         own = in_fold.reindex(pd.MultiIndex.from_arrays([user, table["fold"]])).to_numpy()
-        table["seen"] = np.bincount(user, minlength=user.max() + 1)[user] > own
+        table["seen"] = np.bincount(user)[user] > own
         return table
 
     @cached_property
     def test(self) -> pd.Series:
-        """The final experiment's predictions of the test posts."""
-        return read_table(self.folder / self.final / "test.parquet")["pred"]
+        """The final experiment's predictions of the test posts (of several labels the first)."""
+        return read_table(self.folder / self.final / "test.parquet").iloc[:, 0]
 
     def table(self, experiment: str, name: str) -> pd.DataFrame | None:
         """A finished study's csv, or None."""

@@ -61,9 +61,12 @@ class Split:
     """How a track is cut in time."""
 
     blocks: int = 5  # folds of near-equal size; the last is the holdout
+    shares: tuple[float, ...] = ()  # of the blocks, where they are not equal
+    rolling: bool = False  # every block is predicted from earlier ones alone, and the first by none: no fold sees later
     forward: Literal["blocks", "months"] = "blocks"  # what is also predicted from all that is earlier, one by one
     months: int = 0  # of the last labelled months, where forward parts are months
-    purge: pd.Timedelta | None = None  # a label is known so long after its item: what is younger is not learnt from
+    # How long after its item a label is known, or the items' column that says when: what is younger is not learnt from.
+    purge: pd.Timedelta | str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,18 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """A table (csv) or picture (png) of a finished experiment that the report shows."""
+
+    experiment: str
+    file: str
+    title: str
+    section: str = "studies"  # or data, drift; another name is a section of its own
+    shape: Callable[[pd.DataFrame], pd.DataFrame] | None = None  # the table as it is to be shown
+    summary: Callable[[pd.DataFrame], str] | None = None  # what it says, in one line at the top of the report
+
+
+@dataclass(frozen=True)
 class Track:
     """One challenge track or data set."""
 
@@ -110,5 +125,7 @@ class Track:
     families: Mapping[str, Family]
     embeddings: Mapping[str, str] = field(default_factory=dict)  # stored by an experiment -> the experiment
     media: Callable[[Path, pd.DataFrame], Iterator[tuple[str, str]]] | None = None  # what smp.check says of pictures
+    has_media: Callable[[Path], bool] = lambda folder: True  # whether what representations are learnt from is there
     submission: Submission | None = None
     final: str = ""  # the experiment that the submission is made from
+    exhibits: tuple[Exhibit, ...] = ()  # what the report shows of this track alone

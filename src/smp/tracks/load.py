@@ -15,8 +15,7 @@ from smp.disk.store import read_note, read_table, write_table, writing
 from smp.errors import DataError
 from smp.tracks import demo
 from smp.tracks.base import Data
-
-_NOT_ENTERED = {"train", "test", "external", "features"}  # folders of pictures, videos and optional inputs
+from smp.tracks.official import folders
 
 
 def ensure_data(track: str) -> Path:
@@ -25,6 +24,9 @@ def ensure_data(track: str) -> Path:
     Raises DataError where demo data of another size than SMP_DEMO_POSTS are there.
     """
     if not paths.is_demo(track):
+        if not paths.official(track).is_dir():  # SMP_INPUT is set, or this would be the demo
+            remedy = "lay the official files there, run a track that is there, or unset SMP_INPUT (SMP_INPUT=demo: "
+            raise DataError(f"{paths.official(track)}: no such folder; {remedy}generated data)")
         return paths.data(track)
     with locked(paths.lock(track, f"demo-{track}")):
         folder, posts = paths.data(track), paths.demo_posts()
@@ -55,18 +57,17 @@ def read_data(track: str) -> tuple[Data, dict[str, int]]:
             if read_note(cache).get("key") != key:
                 room, folder = tracks.get(track), paths.data(track)
                 data, quirks = room.read(folder)
-                for name, table in {"labels": _labels_table(data), "events": data.events, "edges": data.edges}.items():
-                    if table is not None and read_note(_cache(track, name)).get("key") != key:
+                for name in ("events", "edges"):
+                    if (table := getattr(data, name)) is not None:
                         write_table(_cache(track, name), table, {"key": key})
+                write_table(_cache(track, "labels"), _labels_table(data), {"key": key})
                 note = {"key": key, "fingerprint": _fingerprint(track, folder), "quirks": json.dumps(quirks)}
-                note["categories"] = json.dumps(list(data.items.select_dtypes("category")))  # parquet: only of strings
                 write_table(cache, data.items, note)  # last: where it is whole the others are
                 return data, quirks
-    note, labels = read_note(cache), read_table(_cache(track, "labels")).to_numpy()
-    items = _read(cache).astype(dict.fromkeys(json.loads(note["categories"]), "category"))
+    items, labels = _read(cache), read_table(_cache(track, "labels")).to_numpy()
     ragged = {n: _read(_cache(track, n)) for n in ("events", "edges") if read_note(_cache(track, n)).get("key") == key}
     data = Data(items, labels if labels.shape[1] > 1 else labels[:, 0], **ragged)
-    return data, json.loads(note["quirks"])
+    return data, json.loads(read_note(cache)["quirks"])
 
 
 def fingerprint(track: str) -> str:
@@ -108,21 +109,12 @@ def _read(path: Path) -> pd.DataFrame:
 def _cache_key(track: str) -> str:
     """Changes with the name, size or time of a source file, the names of folders (pictures may come later) and code."""
     folder = ensure_data(track)
-    read = stat_key(tracks.get(track).files(folder)), _folders(folder), _loader(track)
+    read = stat_key(tracks.get(track).files(folder)), folders(folder), _loader(track)
     return hashlib.blake2b(repr(read).encode(), digest_size=16).hexdigest()
 
 
 def _loader(track: str) -> str:
     return code_hash(f"smp.tracks.{track}.read")
-
-
-def _folders(folder: Path) -> list[str]:
-    """Names of the folders below; picture folders, with 70,000 users, are not entered."""
-    names = []
-    for parent, inner, _ in os.walk(folder):
-        names += [os.path.relpath(os.path.join(parent, name), folder) for name in sorted(inner)]
-        inner[:] = sorted(name for name in inner if name not in _NOT_ENTERED and name[0] != ".")
-    return names
 
 
 def _fingerprint(track: str, folder: Path) -> str:

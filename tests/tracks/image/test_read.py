@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from smp.errors import DataError
+from smp.tracks import official
 from smp.tracks.image import read as image
 
 TRAIN = [  # Uid, Pid, Title, Alltags, Postdate, latitude, longitude, accuracy, label
@@ -27,7 +28,7 @@ def rows(posts, **columns):
     return [{"Uid": post[0], "Pid": post[1]} | {key: post[at] for key, at in columns.items()} for post in posts]
 
 
-def official(folder: Path, change=lambda files: None, old: bool = False) -> Path:
+def write(folder: Path, change=lambda files: None, old: bool = False) -> Path:
     """Write both splits in the official layout; `change` edits the files (JSON values, lists of lines or bytes)."""
     files = {}
     for split, posts in (("train", TRAIN), ("test", TEST)):
@@ -91,7 +92,7 @@ def table(folder):
 
 
 def read(folder: Path, change=lambda files: None, old: bool = False):
-    data, quirks = image.read(official(folder, change, old))
+    data, quirks = image.read(write(folder, change, old))
     return data.items.assign(label=data.labels), quirks
 
 
@@ -141,8 +142,8 @@ def test_table_in_both_layouts(tmp_path, old):
 
 
 def test_train_and_test_may_differ_in_layout(tmp_path):
-    official(tmp_path)
-    official(tmp_path / "older", old=True)
+    write(tmp_path)
+    write(tmp_path / "older", old=True)
     for path in (tmp_path / "test_allmetadata_json").iterdir():
         path.unlink()
     (tmp_path / "older" / "test_all_json").rename(tmp_path / "test_all_json")
@@ -255,7 +256,7 @@ def test_old_layout_streams_whatever_the_chunk(tmp_path):
     expected = [{"a": "}],[{", "b": i, "c": [{}], "d": "é夏" * i} for i in range(50)]
     path.write_text(json.dumps(expected, ensure_ascii=False, indent=2), encoding="utf-8")
     for chunk in (1000, 1500, 1 << 20):
-        assert list(image._rows(path, Counter(), chunk)) == expected
+        assert list(official.stream_json(path, Counter(), "", chunk)) == expected
 
 
 # --- where the files lie ---
@@ -263,7 +264,7 @@ def test_old_layout_streams_whatever_the_chunk(tmp_path):
 
 def test_one_level_deeper(tmp_path):
     expected = read(tmp_path / "plain")[0]
-    official(tmp_path / "data" / "SMPD-Image")
+    write(tmp_path / "data" / "SMPD-Image")
     (tmp_path / "data" / "__MACOSX" / "train_allmetadata_json").mkdir(parents=True)
     (tmp_path / "data" / "__MACOSX" / "train_allmetadata_json" / "train_category.json").write_text("junk")
     same(table(tmp_path / "data"), expected)
@@ -284,7 +285,7 @@ def test_zip_prefix(tmp_path, listed, unpacked):
     assert (tmp_path / posts["image_path"].iloc[1]) == picture
     assert posts["image_path"].iloc[4] == "test/59@N75/1116.jpg"
     assert quirks.get("zip prefix stripped from image path", 0) == 4 * listed
-    assert quirks.get("images found under a zip prefix", 0) == 4 * unpacked
+    assert quirks.get("pictures found elsewhere than listed", 0) == 4 * unpacked
 
 
 # --- what is fatal ---
@@ -381,10 +382,10 @@ def test_nothing_there(tmp_path):
 
 
 def test_no_test_split(tmp_path):
-    official(tmp_path)
-    (tmp_path / "test_allmetadata_json").rename(tmp_path / "elsewhere")
+    folder = write(tmp_path / "smpd_image")
+    (folder / "test_allmetadata_json").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=r"missing test_allmetadata_json/test_additional_information.json"):
-        image.read(tmp_path)
+        image.read(folder)
 
 
 def test_overwritten_byte_is_named(tmp_path):
@@ -413,7 +414,7 @@ def test_overwritten_byte_is_named_when_streaming(tmp_path, chunk):
     at = content.index(b'"b": 70')
     path.write_bytes(content[:at] + b"#" + content[at + 1 :])
     with pytest.raises(DataError, match=rf"rows.json: invalid JSON at byte {at:,} \("):
-        list(image._rows(path, Counter(), chunk))
+        list(official.stream_json(path, Counter(), "", chunk))
 
 
 def test_old_user_data_of_another_length(tmp_path):

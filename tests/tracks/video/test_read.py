@@ -110,20 +110,22 @@ def test_spellings(tmp_path):
 
 def test_users(tmp_path):
     def users(files):
-        overflown = user(1, user_likes_count=-1889934592, user_heart_count=-1)
+        overflown = user(1, user_likes_count=-1889934592, user_heart_count=-2, user_digg_count=-1)
         files["users_train"] = [overflown, overflown, user(2), user(2, user_digg_count=0)]
         files["users_test"].pop()
 
     posts, quirks = read(tmp_path, users)
     assert len(posts) == 5
     assert posts["user_likes_count"].tolist()[0] == 2_405_032_704
-    assert posts["user_heart_count"].tolist()[0] == 2**32 - 1
+    assert posts["user_heart_count"].tolist()[0] == 2**32 - 2
+    assert np.isnan(posts["user_digg_count"].iloc[0]), "-1 says that no number is given"
     assert posts["user_digg_count"].tolist()[1] == 24
     assert posts[list(video.COUNTS)].iloc[4].isna().all()
     assert quirks == {
         "duplicate user rows dropped": 1,
         "conflicting user rows dropped (first kept)": 1,
         "user counts repaired by +2^32": 2,
+        "user_digg_count missing": 1,
         "posts without user row": 1,
     }
 

@@ -1,21 +1,19 @@
 """SMPD-Image: the official files of both layouts -> the data of the image track."""
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smp.disk.pictures import leaves_folder
+from smp.disk import pictures
 from smp.errors import DataError
+from smp.tracks import official
 from smp.tracks.base import Data
-from smp.tracks.official import BOM, check_unique, count, first, is_bad_utf8, numbers, read_lines
+from smp.tracks.official import count, first, is_blank, moments, numbers
 
 SITE = "https://smp-challenge.com (SMPD-Image download)"
 AGAIN = f"unpack the official download again, from {SITE}"
@@ -37,8 +35,8 @@ KEYS = {
     ),
 }
 SPELLINGS = {"Title": "Tile", "timezone_id": "timezone_timezone_id"}  # as the site, and the old layout, have them
-DESCRIPTIONS = ("user_description", "location_description")  # in the old layout 399 and 400 floats a post
-NEW_NAMES = {  # 2024 and later: {split}_allmetadata_json/
+DESCRIPTIONS = ("user_description", "location_description")  # text; in the old layout 399 and 400 floats a post
+NEW_NAMES = {  # 2024 and later
     "additional": "{}_additional_information.json",
     "category": "{}_category.json",
     "text": "{}_text.json",
@@ -47,7 +45,7 @@ NEW_NAMES = {  # 2024 and later: {split}_allmetadata_json/
     "images": "{}_img_filepath.txt",
     "label": "{}_label.txt",
 }
-OLD_NAMES = {  # 2019-2023: {split}_all_json/
+OLD_NAMES = {  # 2019-2023
     "additional": "{}_additional.json",
     "category": "{}_category.json",
     "text": "{}_tags.json",
@@ -56,6 +54,9 @@ OLD_NAMES = {  # 2019-2023: {split}_all_json/
     "images": "{}_img.txt",
     "label": "{}_label.txt",
 }
+LAYOUTS = (("{}_allmetadata_json", NEW_NAMES), ("{}_all_json", OLD_NAMES))  # the folder as unpacked, the files
+FLAGS = ("Ispublic", "ispro", "canbuypro")  # true stands for 1
+VECTOR = r"^\s*-?\d[\d.eE+-]*(?:\s*,\s*-?\d[\d.eE+-]*){50}"  # descriptions of the old layout: 400 numbers a post
 
 
 def files(folder: Path) -> list[Path]:
@@ -66,7 +67,7 @@ def files(folder: Path) -> list[Path]:
 def read(folder: Path) -> tuple[Data, dict[str, int]]:
     """The posts, train before test in official row order, and how often each quirk of the files was met.
 
-    Both layouts are read, each split in whichever it is found, directly under `folder` or one level deeper. Raises
+    Both layouts are read, each split in whichever it is found, and each file wherever it lies below `folder`. Raises
     DataError naming file and row (counted from 1) for whatever would make the rows wrong; no picture is opened here.
     """
     quirks: Counter[str] = Counter()
@@ -74,7 +75,11 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     raw = pa.concat_tables([_read_split(folder, split, found[split], quirks) for split in SPLITS]).combine_chunks()
     ids, is_train = raw["Pid"].to_pandas(), pc.equal(raw["split"], "train").to_pandas().to_numpy(bool)
     parts = [(found["train"]["additional"], ids[is_train]), (found["test"]["additional"], ids[~is_train])]
-    check_unique(parts, "row", AGAIN)
+    official.check_unique(parts, "row", AGAIN)
+    listed = raw["image_path"].combine_chunks()
+    by_split = {"train": listed.filter(is_train), "test": listed.filter(~is_train)}
+    placed = official.placed(folder, by_split, pictures.SUFFIXES, quirks, "pictures", AGAIN)
+    raw = raw.set_column(raw.schema.get_field_index("image_path"), "image_path", pa.concat_arrays(placed))
     labels = raw["label"].to_numpy()
     return Data(_posts(raw, found, quirks), labels), {name: int(n) for name, n in quirks.items() if n}
 
@@ -83,30 +88,28 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
 
 
 def _locate(folder: Path) -> dict[str, dict[str, Path]]:
-    """Paths of every file by split and role. Raises DataError that lists all missing ones."""
-    located, missing = {}, []
+    """Paths of every file by split and role, each wherever it lies. Raises DataError that lists all missing ones."""
+    found, located, missing = official.index(folder), {}, []
     for split in SPLITS:
-        homes = [(folder / name, names) for name, names in _layouts(split)]
-        for name, names in _layouts(split):
-            homes += [(home, names) for home in sorted(folder.glob(f"[!._]*/{name}"))]
-        home, names = next((h for h in homes if any(h[0].glob(f"{split}_*.json"))), homes[0])
-        files = {role: home / name.format(split) for role, name in names.items() if (role, split) != ("label", "test")}
-        if _is_old(files) and not files["images"].is_file():
-            files["images"] = home / f"{split}_imgfile.txt"
-        absent = [str(path.relative_to(folder)) for path in files.values() if not path.is_file()]
-        missing += [f"{absent[0]} and the {len(files) - 1} files beside it"] if len(absent) == len(files) else absent
-        located[split] = files
+        layouts = [(home, {role: name.format(split) for role, name in names.items()}) for home, names in LAYOUTS]
+        home, names = max(layouts, key=lambda layout: sum(name.lower() in found for name in layout[1].values()))
+        if names["images"] not in found and f"{split}_imgfile.txt" in found:
+            names["images"] = f"{split}_imgfile.txt"
+        if split == "test":
+            del names["label"]
+        located[split] = official.locate(found, names, SITE)
+        absent = [name for role, name in names.items() if role not in located[split]]
+        if len(absent) == len(names):
+            missing.append(f"{home.format(split)}/{absent[0]} and the {len(absent) - 1} files beside it")
+        else:
+            missing += absent
     if missing:
-        raise DataError(f"{folder}: missing {', '.join(missing)}; get them from {SITE}")
+        raise official.missing(folder, found, missing, SITE)
     return located
 
 
-def _layouts(split: str) -> tuple[tuple[str, dict[str, str]], ...]:
-    return (f"{split}_allmetadata_json", NEW_NAMES), (f"{split}_all_json", OLD_NAMES)
-
-
 def _is_old(files: dict[str, Path]) -> bool:
-    return files["text"].name.endswith("_tags.json")
+    return files["text"].name.lower().endswith("_tags.json")
 
 
 # --- one split, everything as text, the files' rows aligned ---
@@ -116,12 +119,10 @@ def _read_split(folder: Path, split: str, files: dict[str, Path], quirks: Counte
     columns: dict[str, pa.Array] = {}
     for role, keys in KEYS.items():
         path, part = files[role], None
-        if role == "user" and _is_old(files):  # 8 KB of floats a post
-            part = [row | dict.fromkeys(DESCRIPTIONS) for row in _rows(path, quirks)]
+        if role == "user" and _is_old(files):  # 8 KB of floats a post, which nothing reads
+            part = [row | dict.fromkeys(DESCRIPTIONS) for row in official.stream_json(path, quirks, AGAIN)]
         part = _columns(path, keys, quirks, optional=("Uid", "Pid") if role == "user" else (), table=part)
         for key in ("Pid", "Uid"):
-            if key in part:
-                part[key] = _ids(part[key], path, key)
             if key in part and key in columns:
                 _check_same_rows(columns[key], part[key], path, files["additional"], key)
         rows = len(columns.get("Pid", part[keys[-1]]))
@@ -132,7 +133,10 @@ def _read_split(folder: Path, split: str, files: dict[str, Path], quirks: Counte
         quirks["descriptions given as vectors"] += rows
     else:
         for key in DESCRIPTIONS:
-            quirks[f"{key} missing"] += count(_is_blank(columns[key]))
+            is_vector = pc.fill_null(pc.match_substring_regex(columns[key], VECTOR), False)
+            quirks[f"{key} given as a vector"] += count(is_vector)
+            columns[key] = pc.if_else(pc.or_(is_vector, official.is_not_given(columns[key])), "", columns[key])
+            quirks[f"{key} missing"] += count(is_blank(columns[key]))
     columns["image_path"] = _image_paths(folder, split, files["images"], columns, quirks)
     columns["label"] = _labels(files["label"], rows, quirks) if split == "train" else pa.nulls(rows, pa.float64())
     columns["split"] = pa.array([split] * rows)
@@ -141,7 +145,7 @@ def _read_split(folder: Path, split: str, files: dict[str, Path], quirks: Counte
 
 def _columns(path: Path, keys: tuple, quirks: Counter, optional: tuple = (), table=None) -> dict[str, pa.Array]:
     """The named columns as text (missing = null), from an array of rows or from pandas' dict of columns."""
-    table = _parse(path, quirks) if table is None else table
+    table = official.read_json(path, quirks, AGAIN) if table is None else table
     by_column = isinstance(table, dict)
     if not isinstance(table, dict | list) or not table:
         raise DataError(f"{path}: holds no posts; {AGAIN}")
@@ -170,109 +174,13 @@ def _columns(path: Path, keys: tuple, quirks: Counter, optional: tuple = (), tab
         if name == "Tile":
             quirks["Title spelt Tile"] += len(values)
         if key in ("Uid", "Pid"):
-            kinds = Counter(map(type, values))
-            quirks[f"{key} given as int"] += kinds[int]
-            quirks[f"{key} given as float"] += kinds[float]
-        columns[key] = _text(values, path, key)
+            columns[key] = official.ids(values, f"{path}: row", key, quirks, AGAIN)
+        else:
+            columns[key] = official.texts(values, f"{path}: row", key, quirks, AGAIN, key in FLAGS)
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise DataError(f"{path}: columns of different lengths ({', '.join(map(str, sorted(lengths)))}); {AGAIN}")
     return columns
-
-
-def _parse(path: Path, quirks: Counter):
-    """The file's JSON. The strict fast parser first; bad bytes, lone surrogates and bare NaN go to the lenient one."""
-    data = path.read_bytes()
-    bom = data.startswith(BOM)
-    quirks["files with a byte order mark"] += bom
-    data = data[3:] if bom else data
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        pass
-    text = data.decode("utf-8", "surrogateescape")  # keeps every byte countable; _text replaces the surrogates
-    try:
-        table = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _broken(path, text, getattr(error, "pos", 0), 3 * bom, error) from None
-    quirks["files with bytes that are not UTF-8"] += not text.isascii() and is_bad_utf8(data)
-    return table
-
-
-def _rows(path: Path, quirks: Counter, chunk: int = 1 << 24) -> Iterator[dict]:
-    """The rows of a JSON array one by one, holding no more than a few chunks of the file."""
-    with path.open("rb") as probe:
-        bom = probe.read(3) == BOM
-    decoder, between = json.JSONDecoder(), re.compile(r"[\s,]*")
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        text = file.read(chunk)
-        opened = re.match(r"\s*\[", text)
-        if not opened:  # a dict of columns cannot be streamed
-            columns = _parse(path, quirks)
-            names = list(columns) if isinstance(columns, dict) else []
-            values = [columns[name].values() if isinstance(columns[name], dict) else columns[name] for name in names]
-            yield from (dict(zip(names, row)) for row in zip(*values, strict=True))
-            return
-        quirks["files with a byte order mark"] += bom
-        start, position, fresh = 3 * bom, opened.end(), True  # `start`: byte at which `text` begins
-        while True:
-            position = between.match(text, position).end()
-            if text.startswith("]", position):
-                return
-            try:
-                row, position = decoder.raw_decode(text, position)
-                fresh = True
-            except (ValueError, RecursionError) as error:
-                more = file.read(chunk) if fresh or position == len(text) else ""
-                if not more:  # one chunk more than the row had did not help: it is broken, or the file ends here
-                    raise _broken(path, text, getattr(error, "pos", position), start, error) from None
-                start += len(text[:position].encode("utf-8", "surrogateescape"))
-                text, position, fresh = text[position:] + more, 0, False
-                continue
-            if not isinstance(row, dict):
-                raise DataError(f"{path}: byte {start + position}: a row is no JSON object; {AGAIN}")
-            yield row
-
-
-def _broken(path: Path, text: str, position: int, start: int, error: Exception) -> DataError:
-    reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-    if reason.startswith("Unterminated") or position >= len(text.rstrip()):
-        return DataError(f"{path}: truncated JSON, it ends at byte {path.stat().st_size:,}; {AGAIN}")
-    offset = start + len(text[:position].encode("utf-8", "surrogateescape"))
-    return DataError(f"{path}: invalid JSON at byte {offset:,} ({reason}); {AGAIN}")
-
-
-def _text(values: list, path: Path, key: str) -> pa.Array:
-    """JSON values as strings, null where missing; numbers as they would be typed, whole ones without a point."""
-    kinds = set(map(type, values)) - {str, type(None)}
-    if kinds & {dict, list}:
-        row = next(i for i, value in enumerate(values, 1) if isinstance(value, dict | list))
-        raise DataError(f"{path}: row {row}: {key} is {_short(values[row - 1])}, a single value expected; {AGAIN}")
-    if kinds:
-        values = [value if value is None or type(value) is str else _typed(value) for value in values]
-    try:
-        return pa.array(values, pa.large_string())
-    except UnicodeEncodeError:
-        surrogate = re.compile("[\ud800-\udfff]")
-        return pa.array([value and surrogate.sub("�", value) for value in values], pa.large_string())
-
-
-def _typed(value: bool | float) -> str | None:
-    if value != value:  # NaN
-        return None
-    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
-    return str(int(value)) if whole else str(value)
-
-
-def _short(value: object) -> str:
-    return f"{value!r:.40}"
-
-
-def _ids(column: pa.Array, path: Path, key: str) -> pa.Array:
-    ids = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"^(\d+)\.0+$", r"\1")
-    if (row := first(_is_blank(ids))) is not None:
-        raise DataError(f"{path}: row {row + 1}: {key} is empty; {AGAIN}")
-    return ids
 
 
 def _check_same_rows(ids: pa.Array, others: pa.Array, path: Path, reference: Path, key: str) -> None:
@@ -286,54 +194,62 @@ def _check_same_rows(ids: pa.Array, others: pa.Array, path: Path, reference: Pat
 
 
 def _lines(path: Path, quirks: Counter) -> list[str]:
-    lines = [line.decode().strip() for line in read_lines(path, quirks)]
+    lines = [line.decode().strip() for line in official.read_lines(path, quirks, AGAIN)]
     return lines if lines != [""] else []
 
 
 def _labels(path: Path, rows: int, quirks: Counter) -> pa.Array:
-    lines = _lines(path, quirks)
+    lines, above = official.without_header(_lines(path, quirks), rows, _is_number, quirks, "the labels")
     if len(lines) != rows:
         raise DataError(f"{path}: {len(lines):,} labels for {rows:,} train posts; {AGAIN}")
     labels = pd.to_numeric(pd.Series(lines, dtype="str"), errors="coerce").to_numpy(dtype="float64")
     if (row := first(~np.isfinite(labels))) is not None:
-        raise DataError(f"{path}: row {row + 1}: label {_short(lines[row])} is not a finite number; {AGAIN}")
+        raise DataError(f"{path}: row {row + above + 1}: label {_short(lines[row])} is not a finite number; {AGAIN}")
     low, high = LABELS
     if (row := first((labels < low) | (labels > high))) is not None:
-        raise DataError(f"{path}: row {row + 1}: label {_short(lines[row])} is outside {low:g}..{high:g}; {AGAIN}")
+        where = f"{path}: row {row + above + 1}"
+        raise DataError(f"{where}: label {_short(lines[row])} is outside {low:g}..{high:g}; {AGAIN}")
     return pa.array(labels)
 
 
+def _is_number(text: str) -> bool:
+    return bool(pd.notna(pd.to_numeric(text, errors="coerce")))
+
+
+def _short(value: object) -> str:
+    return f"{value!r:.40}"
+
+
 def _image_paths(folder: Path, split: str, path: Path, columns: dict[str, pa.Array], quirks: Counter) -> pa.Array:
-    """Paths relative to `folder`, under the prefix at which the pictures are found (seen on a few of them)."""
-    lines = pa.array(_lines(path, quirks), pa.large_string())
-    rows = len(columns["Pid"])
-    if len(lines) != rows:
-        raise DataError(f"{path}: {len(lines):,} lines for {rows:,} posts; {AGAIN}")
-    stem = _join("/", split, columns["Uid"], columns["Pid"])
-    url = pc.match_substring_regex(lines, "^https?://")
+    """Paths relative to `folder`, <split>/<Uid>/<Pid> with an ending, as the files list them."""
+    pids, rows = columns["Pid"], len(columns["Pid"])
+    lines = _lines(path, quirks)
+    lines, above = official.without_header(lines, rows, lambda line: "/" in line or "\\" in line, quirks, "image paths")
+    listed = pa.array(lines, pa.large_string())
+    if len(listed) != rows:
+        raise DataError(f"{path}: {len(listed):,} lines for {rows:,} posts; {AGAIN}")
+    paths = official.tidied(listed, quirks)
+    stem = _join("/", split, columns["Uid"], pids)
+    url = pc.match_substring_regex(paths, "^https?://")
     quirks["image list holds web addresses"] += count(url)
-    lines = pc.if_else(url, _join("", stem, ".jpg"), lines)
-    if (row := first(leaves_folder(lines))) is not None:
-        raise DataError(f"{path}: row {row + 1}: {_short(lines[row].as_py())} is no path inside {folder}; {AGAIN}")
-    official = rf"^(?:.*/)?({split}/[^/]+/[^/]+)$"
-    paths = pc.replace_substring_regex(lines, official, r"\1")
-    quirks["zip prefix stripped from image path"] += count(pc.not_equal(paths, lines))
-    strange = pc.and_(
-        pc.match_substring_regex(lines, official),
-        pc.not_equal(pc.replace_substring_regex(paths, r"\.[^./]*$", ""), stem),
-    )
-    if (row := first(strange)) is not None:
+    page = r"^https?://.*/photos/[^/]+/(\d+)/?$"
+    of_page = pc.replace_substring_regex(paths, page, r"\1")
+    other = pc.and_(pc.match_substring_regex(paths, page), pc.not_equal(of_page, pids))
+    paths = pc.if_else(url, _join("", stem, ".jpg"), paths)
+    official.check_paths(paths, listed, f"{path}: row", folder, AGAIN, above)
+    whole = rf"^(?:.*/)?(?i:{split})/([^/]+/[^/]+)$"
+    in_split = pc.match_substring_regex(paths, whole)
+    plain = pc.replace_substring_regex(paths, whole, rf"{split}/\1")
+    quirks["zip prefix stripped from image path"] += count(pc.not_equal(plain, paths))
+    no_ending = pc.replace_substring_regex(plain, r"\.[^./]*$", "")
+    last = pc.replace_substring_regex(no_ending, "^.*/", "")
+    other = pc.or_(other, pc.if_else(in_split, pc.not_equal(no_ending, stem), pc.not_equal(last, pids)))
+    if (row := first(other)) is not None:
         raise DataError(
-            f"{path}: row {row + 1} is {_short(lines[row].as_py())} where the metadata have {stem[row]}: "
+            f"{path}: row {row + above + 1} is {_short(lines[row])} where the metadata have {stem[row]}: "
             f"the files must list the posts in one order; {AGAIN}"
         )
-    sample = [paths[i].as_py() for i in np.unique(np.linspace(0, rows - 1, 16).astype(int))]
-    homes = [folder, *sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] not in "._")]
-    home = max(homes, key=lambda h: (sum((h / name).is_file() for name in sample), (h / split).is_dir()))
-    if home != folder:
-        quirks["images found under a zip prefix"] += rows
-        paths = _join("/", home.name, paths)
-    return paths
+    return plain
 
 
 # --- both splits: text -> the posts table ---
@@ -354,7 +270,7 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
 
     def category(key: str) -> pa.DictionaryArray:
         values = pc.utf8_trim_whitespace(raw[key].combine_chunks())
-        values = pc.if_else(pc.equal(values, ""), None, values)
+        values = pc.if_else(official.is_not_given(values), None, values)
         missing(key, pc.is_null(values))
         known = pc.is_in(values, value_set=values.filter(pc.equal(raw["split"].combine_chunks(), "train")).unique())
         quirks[f"{key} unseen in train"] += count(pc.and_(pc.is_valid(values), pc.invert(known)))
@@ -370,18 +286,21 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
         return pa.array(values.astype("float32"), from_pandas=True)
 
     def moment(key: str, zone: str | None = None) -> pa.Array:
-        values = _moments(text(key))
+        values = moments(text(key).to_pandas())
+        late = values > time.max()
+        quirks[f"{key} after the last post"] += count(late)
+        values = np.where(late, np.datetime64("NaT", "s"), values)
         missing(key, np.isnat(values))
         return pa.array(values, pa.timestamp("s", tz=zone))
 
-    time = _moments(text("Postdate"))
-    if (row := first(np.isnat(time) | (time <= np.datetime64(0, "s")))) is not None:
+    time = moments(text("Postdate").to_pandas())
+    if (row := first(~(time > official.OLDEST))) is not None:  # NaT is not later either
         split, number_in_file = _place(raw, row)
         value = _short(raw["Postdate"][row].as_py())
         raise DataError(f"{files[split]['place']}: row {number_in_file}: Postdate {value} is no date; {AGAIN}")
     quirks["Postdate in the future"] += count(time > np.datetime64("now"))
 
-    pathalias = pc.if_else(pc.equal(text("Pathalias"), "None"), "", text("Pathalias"))
+    pathalias = pc.if_else(official.is_not_given(text("Pathalias")), "", text("Pathalias"))
     quirks["Pathalias None"] += count(pc.equal(pathalias, ""))
     quirks["titles empty"] += count(pc.equal(pc.utf8_trim_whitespace(text("Title")), ""))
     quirks["titles with a NUL"] += count(pc.match_substring(text("Title"), "\0"))
@@ -436,19 +355,6 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
     return posts.set_index("post_id")
 
 
-def _moments(column: pa.Array) -> np.ndarray:
-    """Text -> (n,) datetime64[s]: unix seconds or "YYYY-MM-DD HH:MM:SS"; NaT outside 1800-2100 (camera nonsense)."""
-    text = column.to_pandas()
-    seconds = numbers(text)
-    dates = text.where(np.isnan(seconds))
-    dates = pd.to_datetime(dates, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
-    dates = dates.to_numpy().astype("datetime64[s]")
-    low, high = np.array(["1800", "2100"], dtype="datetime64[s]")
-    inside = (seconds >= low.astype("int64")) & (seconds < high.astype("int64"))
-    moments = np.where(inside, np.where(inside, seconds, 0).astype("int64").astype("datetime64[s]"), dates)
-    return np.where((moments >= low) & (moments < high), moments, np.datetime64("NaT", "s"))
-
-
 def _hours(offset: str) -> float:
     """ "+05:30" -> 5.5; the old layout has whole hours. NaN for what is neither."""
     found = re.fullmatch(r"([+-]?)(\d{1,2})(?::([0-5]\d))?", offset.strip())
@@ -466,10 +372,6 @@ def _split_words(column: pa.Array) -> pa.ListArray:
     return pa.ListArray.from_arrays(
         pa.array(ends[words.offsets.to_numpy()], pa.int32()), flat.filter(kept).cast(pa.string())
     )
-
-
-def _is_blank(column: pa.Array) -> pa.Array:
-    return pc.equal(pc.utf8_trim_whitespace(pc.fill_null(column, "")), "")
 
 
 def _join(by: str, *parts: pa.Array | str) -> pa.Array:

@@ -12,6 +12,7 @@ from smp.features.shared import pick
 from smp.metrics import MAE, SRC, Task, mae, src
 from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.image import demo
+from smp.tracks.image.exhibits import EXHIBITS
 from smp.tracks.image.features import account_counters, clusters, similarity
 from smp.tracks.image.read import SITE, files, read
 
@@ -66,8 +67,10 @@ TRACK = Track(
     demo=demo.write,
     site=SITE,
     media=media,
+    has_media=pictures.has_pictures,
     families=FAMILIES,
     embeddings=EMBEDDINGS,
     submission=Submission(id_column="post_id", prefix="post", json_version="VERSION 1.2"),
     final="exp020_fusion",
+    exhibits=EXHIBITS,
 )

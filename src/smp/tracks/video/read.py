@@ -4,14 +4,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from smp.disk.pictures import leaves_folder
 from smp.errors import DataError
+from smp.tracks import official
 from smp.tracks.base import Data
-from smp.tracks.official import check_unique, first, numbers, read_lines
+from smp.tracks.official import check_unique, count, first, moments, numbers
 
 SITE = "https://smp-challenge.com (SMPD-Video download)"
 AGAIN = f"get the official file again, from {SITE}"
@@ -27,7 +27,10 @@ POSTS = (
 )
 VIDEOS = ("vid", "pid", *SIZES, "video_ratio", "video_format", "music_title")
 KEYS = {"posts": POSTS, "users": ("uid", *COUNTS), "videos": VIDEOS, "popularity": ("pid", "popularity")}
+TEXTS = ("post_location", "post_text_language", "video_path", "vid", "video_ratio", "video_format", "music_title")
 LISTS = ("post_content", "post_suggested_words")
+NAME = "SMP-Video_anonymized_{}_{}.jsonl"
+SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
 CATEGORIES = (
     *("user_id", "category", "subcategory", "concept", "post_location", "post_text_language"),
     *("video_ratio", "video_format"),
@@ -42,13 +45,16 @@ def files(folder: Path) -> list[Path]:
 def read(folder: Path) -> tuple[Data, dict[str, int]]:
     """The posts, train before test in the order of the posts files, and how often each quirk was met.
 
-    The files lie directly under `folder` or one level deeper. Raises DataError naming file and line (counted from 1)
-    for whatever would make the rows wrong; a post without user or video row keeps NaN there and is counted.
+    Each file lies anywhere below the folder. Raises DataError naming file and line (counted from 1) for whatever would
+    make the rows wrong; a post without user or video row keeps NaN there and is counted.
     """
     quirks: Counter[str] = Counter()
     found = _locate(folder)
     parts = {split: _read_split(folder, found, split, quirks) for split in SPLITS}
     check_unique([(found["posts", split], part["post_id"]) for split, part in parts.items()], "line", AGAIN)
+    listed = {split: pa.array(part["video_path"], pa.large_string()) for split, part in parts.items()}
+    for part, paths in zip(parts.values(), official.placed(folder, listed, SUFFIXES, quirks, "videos", AGAIN)):
+        part["video_path"] = paths.to_numpy(zero_copy_only=False)
     table = pd.concat(parts.values(), ignore_index=True)
     data = Data(_posts(table, quirks), table["label"].to_numpy(np.float64))
     return data, {k: int(n) for k, n in quirks.items() if n}
@@ -56,14 +62,12 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
 
 def _locate(folder: Path) -> dict[tuple[str, str], Path]:
     """Paths by (kind, split), each file wherever it lies. Raises DataError that lists all missing ones."""
-    homes = [folder, *sorted(path for path in folder.glob("[!._]*") if path.is_dir())]
-    located, missing = {}, []
-    for kind, split in ((kind, split) for kind in KEYS for split in SPLITS if (kind, split) != ("popularity", "test")):
-        name = f"SMP-Video_anonymized_{kind}_{split}.jsonl"
-        located[kind, split] = next((home / name for home in homes if (home / name).is_file()), folder / name)
-        missing += [] if located[kind, split].is_file() else [name]
-    if missing:
-        raise DataError(f"{folder}: missing {', '.join(missing)}; get them from {SITE}")
+    names = {(kind, split): NAME.format(kind, split) for kind in KEYS for split in SPLITS}
+    del names["popularity", "test"]
+    found = official.index(folder)
+    located = official.locate(found, names, SITE)
+    if missing := [name for key, name in names.items() if key not in located]:
+        raise official.missing(folder, found, missing, SITE)
     return located
 
 
@@ -73,31 +77,35 @@ def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, qu
     check_unique([(path, posts["pid"])], "line", AGAIN)
     users = _table(files["users", split], KEYS["users"], quirks)
     for key in COUNTS:
+        quirks[f"{key} given as true or false"] += count(official.is_bool(users[key]))
         users[key] = numbers(users[key])
     quirks["duplicate user rows dropped"] += int(users.duplicated().sum())
     quirks["conflicting user rows dropped (first kept)"] += int(users.drop_duplicates()["uid"].duplicated().sum())
     users = users.drop_duplicates("uid")
     for key in COUNTS:
-        overflown = users[key].between(-(2.0**31), -1)  # wrapped at 2^31
+        overflown = users[key].between(-(2.0**31), -2)  # wrapped at 2^31; -1 says that none is given
         quirks["user counts repaired by +2^32"] += int(overflown.sum())
         users[key] = _plausible(users[key] + overflown * 2.0**32)
         quirks[f"{key} missing"] += int(users[key].isna().sum())
     videos = _table(files["videos", split], KEYS["videos"], quirks)
     for key in SIZES:
-        videos[key] = _plausible(pd.Series(numbers(videos[key]), videos.index))
+        sizes = pd.Series(numbers(videos[key]), videos.index)
+        videos[key] = _plausible(sizes.where(sizes != 0))  # no video is without length or height
         quirks[f"{key} missing"] += int(videos[key].isna().sum())
     quirks["duplicate video rows dropped"] += int(videos["pid"].duplicated().sum())
     videos = videos.drop_duplicates("pid")
     quirks["posts without user row"] += int((~posts["uid"].isin(users["uid"])).sum())
     quirks["posts without video row"] += int((~posts["pid"].isin(videos["pid"])).sum())
 
-    posts["time"] = pd.to_datetime(posts["post_time"].astype("str"), format="ISO8601", errors="coerce", utc=True)
-    if (row := first(~(posts["time"] > pd.Timestamp(0, tz="UTC")))) is not None:  # NaT is not greater either
+    posts["time"] = pd.Series(moments(posts["post_time"].astype("str")), posts.index).dt.tz_localize("UTC")
+    is_date = posts["time"] > pd.Timestamp(official.OLDEST, tz="UTC")  # NaT is none either
+    if (row := first(~is_date)) is not None:
         raise DataError(f"{path}: line {row + 1}: post_time {posts['post_time'][row]!r:.40} is no date; {AGAIN}")
     quirks["post_time in the future"] += int((posts["time"] > pd.Timestamp.now("UTC")).sum())
-    paths = posts["video_path"].fillna("").astype("str")
-    if (row := first((paths != "") & np.asarray(leaves_folder(pa.array(paths))))) is not None:
-        raise DataError(f"{path}: line {row + 1}: video_path {paths[row]!r:.80} is no path inside {folder}; {AGAIN}")
+    listed = pa.array(posts["video_path"].fillna("").astype("str"), pa.large_string())
+    paths = official.tidied(listed, quirks)
+    official.check_paths(pc.if_else(pc.equal(paths, ""), "none", paths), listed, f"{path}: line", folder, AGAIN)
+    posts["video_path"] = paths.to_numpy(zero_copy_only=False)
     posts["label"] = _labels(files, posts, quirks) if split == "train" else np.nan
     posts["split"] = split
     return (
@@ -106,29 +114,24 @@ def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, qu
 
 
 def _table(path: Path, keys: tuple[str, ...], quirks: Counter) -> pd.DataFrame:
-    """The named keys of every line; ids as str."""
+    """The named keys of every line; ids as str, numbers and dates as they are."""
     rows = []
-    for number, line in enumerate(read_lines(path, quirks), 1):
+    for number, row in enumerate(official.read_objects(path, quirks, AGAIN), 1):
         try:
-            row = orjson.loads(line)
             rows.append([row[key] for key in keys])
-        except orjson.JSONDecodeError as error:
-            reason = f"truncated or invalid JSON at its byte {len(error.doc[: error.pos].encode()):,} ({error.msg})"
-            raise DataError(f"{path}: line {number}: {reason}; {AGAIN}") from None
-        except TypeError:
-            raise DataError(f"{path}: line {number} is no JSON object; {AGAIN}") from None
         except KeyError as error:
             raise DataError(f"{path}: line {number} has no key {error}; {AGAIN}") from None
     table = pd.DataFrame(rows, columns=list(keys), dtype=object)
-    for key in (key for key in keys if key not in LISTS):
-        if (row := first(table[key].map(type).isin([list, dict]))) is not None:
-            raise DataError(
-                f"{path}: line {row + 1}: {key} is {table[key][row]!r:.40}, a single value expected; {AGAIN}"
-            )
-    for key in (key for key in keys if key in ("pid", "uid", "vid")):
-        if (row := first(table[key].isna() | (table[key] == ""))) is not None:
-            raise DataError(f"{path}: line {row + 1}: {key} is empty; {AGAIN}")
-        table[key] = table[key].astype("str")
+    for key in keys:
+        if key in ("pid", "uid"):
+            names = official.ids(table[key].tolist(), f"{path}: line", key, quirks, AGAIN)
+            table[key] = names.to_pandas().astype("str")
+        elif key in TEXTS:
+            values = official.texts(table[key].tolist(), f"{path}: line", key, quirks, AGAIN)
+            table[key] = values.to_numpy(zero_copy_only=False)
+        elif key not in LISTS and (row := first(table[key].map(type).isin([list, dict]))) is not None:
+            where = f"{path}: line {row + 1}: {key} is {table[key][row]!r:.40}"
+            raise DataError(f"{where}, a single value expected; {AGAIN}")
     return table
 
 
@@ -156,6 +159,7 @@ def _posts(table: pd.DataFrame, quirks: Counter) -> pd.DataFrame:
     quirks["post_content given as list"] += sum(isinstance(value, list) for value in table["post_content"])
     content = pd.Series([_joined(value) for value in table["post_content"]], dtype="str")
     words = [_split(value) for value in table["post_suggested_words"]]
+    quirks["titles with a NUL"] += int(content.str.contains("\0", regex=False).sum())
     quirks["post_content empty"] += int((content == "").sum())
     quirks[f"post_content over {LONG:,} characters"] += int((content.str.len() > LONG).sum())
     quirks["suggested words empty"] += sum(not of_post for of_post in words)

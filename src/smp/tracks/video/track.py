@@ -12,6 +12,7 @@ from smp.features.shared import pick
 from smp.metrics import MAPE, Task, mape
 from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.video import demo
+from smp.tracks.video.exhibits import EXHIBITS
 from smp.tracks.video.features import face_audio, mvp, video_stats
 from smp.tracks.video.read import SITE, files, read
 
@@ -60,4 +61,5 @@ TRACK = Track(
     embeddings=EMBEDDINGS,
     submission=Submission(id_column="pid"),
     final="exp059_fusion",
+    exhibits=EXHIBITS,
 )

@@ -25,7 +25,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     items = pd.DataFrame(
         {
             "split": pd.Categorical(messages["split"], categories=["train", "test"]),
-            "user_id": pd.Categorical(messages["user"]),
+            "user_id": pd.Categorical(messages["user"].astype("str")),
             "time": _moments(messages["time"]),
             "length": messages["length"].astype("float32"),
         }

@@ -87,6 +87,9 @@ def test_masking_hides_whole_users_and_whole_blocks(external, make_posts):
     pd.testing.assert_frame_equal(part, masked[500:])
     assert not account_counters.mask(table, posts["user_id"], seed=1, share=0.3).equals(masked)
     assert account_counters.mask(table, posts["user_id"], seed=0, share=0.0).equals(table)
+    nobody = pd.Series(pd.Categorical([None] * 1000, posts["user_id"].cat.categories), posts.index)
+    for seed in range(5):  # a post of no user has no user's mask
+        assert account_counters.mask(table, nobody, seed, share=0.9).equals(table)
 
 
 def test_no_file(external, posts):

@@ -134,6 +134,6 @@ def write(folder: Path, names: np.ndarray, posts: pd.DataFrame, world: World, se
         looks["layout"] = {key: value[burst[rows]] for key, value in layout.items()}
         paths = [folder / name for name in names[rows]]
         jobs.append((paths, posts["file"].tolist()[rows], looks, [seed, 4, start]))
-    workers = min(len(os.sched_getaffinity(0)), len(jobs))
+    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, len(jobs))
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(write_chunk, jobs))

@@ -83,7 +83,7 @@ def mask(table: pd.DataFrame, users: pd.Series, seed: int, share: float) -> pd.D
     """
     hidden = np.random.default_rng(seed).random(len(users.cat.categories)) < share
     masked = table.copy()
-    masked.loc[hidden[users.cat.codes]] = np.nan
+    masked.loc[(users.cat.codes >= 0) & hidden[users.cat.codes]] = np.nan  # -1: no user, and never another's mask
     masked["counter_missing"] = masked["counter_missing"].fillna(1)
     return masked
 
@@ -92,7 +92,7 @@ def _aliases(posts: pd.DataFrame) -> pd.Series:
     """(n,) alias of each post's user; where it is missing, the alphabetically first of the user's other posts."""
     alias = posts["pathalias"].where(~posts["pathalias"].isin(NO_ALIAS))
     known = pd.DataFrame({"user": posts["user_id"].cat.codes, "alias": alias}).dropna().sort_values(["user", "alias"])
-    of_user = known.drop_duplicates("user").set_index("user")["alias"]
+    of_user = known.drop_duplicates("user").set_index("user")["alias"].drop(-1, errors="ignore")  # -1: no user
     return alias.fillna(posts["user_id"].cat.codes.map(of_user))
 
 

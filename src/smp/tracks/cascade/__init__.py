@@ -1,0 +1,1 @@
+"""The cascade track: how many events follow an observed beginning."""

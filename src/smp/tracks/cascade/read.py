@@ -1,0 +1,221 @@
+"""Cascades as DeepHawkes, CasCN, CasFlow and CasFT read them: `dataset.txt`, `window.json` -> items, labels, events."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smp.errors import DataError
+from smp.tracks.base import Data
+from smp.tracks.cascade.events import Events
+
+LAYOUT = "a line a cascade: id TAB root TAB publish time (unix s) TAB reposts TAB paths such as 1:0 1/2:35 1/2/3:80"
+CHUNK = 2**25  # characters of paths parsed at once: bounds the memory
+FURTHEST = 1e11  # seconds, three thousand years: a delay or a publish time beyond is none
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is seen and what is asked: events before `observation` are seen, those from there to `horizon` counted."""
+
+    observation: float  # t_o, seconds after the root
+    horizon: float  # t_p, seconds after the root
+    min_events: int = 10  # seen, the root among them; smaller cascades are left out
+
+
+def read_window(folder: Path) -> Window:
+    """`window.json`. Raises DataError where it is missing or says nothing that can be asked."""
+    path = folder / "window.json"
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8-sig"))
+        window = Window(float(stated["observation"]), float(stated["horizon"]), int(stated.get("min_events", 10)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f'{path}: not readable ({error!r:.80}); write {{"observation": 3600, "horizon": 86400}}, seconds, into it'
+        ) from None
+    if not 0 < window.observation < window.horizon < np.inf:
+        raise DataError(f"{path}: observation and horizon must be seconds, 0 < observation < horizon")
+    return window
+
+
+def files(folder: Path) -> list[Path]:
+    """What `read` reads."""
+    return [folder / "dataset.txt", folder / "window.json"]
+
+
+def read(folder: Path) -> tuple[Data, dict[str, int]]:
+    """The cascades with `min_events` events inside the observation, and how often each quirk was met.
+
+    Items, in the order of the file: `split` (train: every label is in the file), `time` (UTC), `known` (when the label
+    is), `user_id` (the root's), `observation` and `horizon` (seconds). A label is log2(1 + events in [observation,
+    horizon)). Events: all of them, as `Events.to_table` has them. The stated number of reposts is no column: it counts
+    what is to be predicted. Raises DataError.
+    """
+    window, quirks = read_window(folder), Counter()
+    heads, paths = _lines(folder / "dataset.txt", quirks)
+    parts, at = [], 0
+    for chunk in _chunks(paths):
+        parts.append(_parse(chunk, heads["root"].iloc[at : at + len(chunk)], quirks))
+        at += len(chunk)
+    events = _joined(parts)
+    quirks["repost counts that are not the paths'"] += int((heads["reposts"] != events.count - 1).sum())
+
+    seen = events.until(window.observation).count
+    rows = np.flatnonzero(seen >= window.min_events)
+    few = f"cascades with fewer than {window.min_events} events inside the observation left out"
+    quirks[few] = len(seen) - len(rows)
+    if not len(rows):
+        raise DataError(
+            f"{folder / 'dataset.txt'}: no cascade has {window.min_events} events within {window.observation:g} s; "
+            f"mend the observation in {folder / 'window.json'}"
+        )
+    events, heads = events.take(rows), heads.iloc[rows]
+    later = events.until(window.horizon).count - seen[rows]
+    time = pd.to_datetime(heads["time"], unit="s", utc=True).astype("datetime64[s, UTC]")
+    items = pd.DataFrame(
+        {
+            "split": pd.Categorical(["train"] * len(rows), categories=["train", "test"]),
+            "time": time,
+            "known": time + pd.Timedelta(seconds=int(np.ceil(window.horizon))).as_unit("s"),
+            "user_id": heads["root"].astype("category"),
+            "observation": window.observation,
+            "horizon": window.horizon,
+        }
+    ).set_axis(pd.Index(heads["id"], name="post_id"))
+    data = Data(items, np.log2(1.0 + later), events.to_table(items))
+    return data, {k: int(n) for k, n in quirks.items() if n}
+
+
+def _lines(path: Path, quirks: Counter) -> tuple[pd.DataFrame, list[str]]:
+    """The first four fields of every usable line (id, root, time, reposts), and the fifth."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; it holds {LAYOUT}")
+    rows, paths, known = [], [], set()
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
+        for line in file:
+            fields = line.strip().split("\t")
+            if fields == [""]:
+                continue
+            time = _publish_time(fields[2]) if len(fields) == 5 else None
+            if time is None or not fields[4]:
+                quirks["lines that are no cascade dropped"] += 1
+                first_bad = line if not rows else ""
+            elif fields[0] in known:
+                quirks["cascades with an id met before dropped"] += 1
+            else:
+                known.add(fields[0])
+                reposts = int(fields[3]) if fields[3].isdecimal() else -1
+                rows.append((fields[0], fields[1], time, reposts))
+                paths.append(fields[4])
+    if not rows:
+        shown = f" but {first_bad!r:.60}" if quirks else ""
+        raise DataError(f"{path}: no cascade in it{shown}; it should hold {LAYOUT}")
+    return pd.DataFrame(rows, columns=["id", "root", "time", "reposts"]), paths
+
+
+def _publish_time(text: str) -> int | None:
+    """Unix seconds, from such a number or from a date as the APS files have it."""
+    try:
+        time = float(text)
+    except ValueError:
+        stamp = pd.to_datetime(text, errors="coerce", utc=True)
+        time = stamp.timestamp() if stamp is not pd.NaT else np.nan
+    return int(time) if abs(time) < FURTHEST else None  # NaN is not smaller
+
+
+def _chunks(paths: list[str]) -> Iterator[list[str]]:
+    """The lines in groups of about CHUNK characters."""
+    group, size = [], 0
+    for line in paths:
+        group.append(line)
+        size += len(line)
+        if size > CHUNK:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _parse(lines: list[str], roots: pd.Series, quirks: Counter) -> Events:
+    """The events of some lines: every step in one pass over all of them."""
+    split = pc.utf8_split_whitespace(pa.array(lines, pa.large_string()))
+    cascade = pc.list_parent_indices(split).to_numpy()
+    fields = pc.extract_regex(
+        pc.list_flatten(split), r"^(?:(?:.*/)?(?P<parent>[^/]*)/)?(?P<user>[^/]*):(?P<delay>-?[0-9]+\.?[0-9]*)$"
+    )
+    good = fields.is_valid().to_numpy(zero_copy_only=False)
+    quirks["paths that cannot be read dropped"] += int((~good).sum())
+    cascade, fields = cascade[good], fields.filter(pa.array(good))
+    delay = pc.struct_field(fields, "delay").cast(pa.float64()).to_numpy()
+    within = delay < FURTHEST
+    quirks["delays beyond all reason dropped"] += int((~within).sum())
+    cascade, fields, delay = cascade[within], fields.filter(pa.array(within)), delay[within]
+    quirks["negative delays set to 0"] += int((delay < 0).sum())
+    delay = np.maximum(delay, 0.0)
+
+    # One code for a user of a cascade; "" is the parent of a path that names one user only.
+    columns = [pc.struct_field(fields, "user"), pc.struct_field(fields, "parent"), pa.array(roots, pa.large_string())]
+    codes = pa.chunked_array(columns).combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    user, parent, root = np.split(codes, [len(delay), 2 * len(delay)])
+    alone = pc.equal(columns[1], "").to_numpy(zero_copy_only=False)
+
+    # The root: the first path of one user, of the root user where there is such. It comes first, at 0, whatever the
+    # file says; a line without gets one.
+    n, candidates = len(lines), np.flatnonzero(alone)
+    candidates = candidates[np.argsort(user[candidates] != root[cascade[candidates]], kind="stable")]
+    where = np.full(n, -1)
+    where[cascade[candidates[::-1]]] = candidates[::-1]
+    lacking = np.flatnonzero(where < 0)
+    quirks["cascades without a root path given one"] += len(lacking)
+    quirks["paths without a parent hung on the root"] += int(alone.sum()) - (n - len(lacking))
+    is_root = np.zeros(len(delay), bool)
+    is_root[where[where >= 0]] = True
+    quirks["root paths not at 0 moved there"] += int((delay[is_root] != 0).sum())
+    delay[is_root] = 0.0
+    cascade = np.concatenate([cascade, lacking])
+    delay = np.concatenate([delay, np.zeros(len(lacking))])
+    user = np.concatenate([user, root[lacking]])
+    parent = np.concatenate([np.where(alone, -1, parent), np.full(len(lacking), -1)])
+    is_root = np.concatenate([is_root, np.ones(len(lacking), bool)])
+
+    written = np.arange(len(delay))
+    order = np.lexsort((written, ~is_root, delay, cascade))
+    steps = np.diff(delay)[np.diff(cascade) == 0]
+    quirks["paths before an earlier one put in the order of time"] += int((steps < 0).sum())
+    cascade, delay, user, parent, is_root = (a[order] for a in (cascade, delay, user, parent, is_root))
+    repeated = pd.DataFrame({"c": cascade, "t": delay, "u": user, "p": parent}).duplicated()
+    quirks["repeated paths kept, as others count them"] += int(repeated.sum())
+
+    width = codes.max() + 1
+    place = _latest_before(cascade * width + user, np.where(parent < 0, -1, cascade * width + parent))
+    start = np.searchsorted(cascade, np.arange(n + 1))
+    missing = (place < 0) & ~is_root & (parent >= 0)
+    quirks["parents that are not there replaced by the root"] += int(missing.sum())
+    inside = np.where(is_root, -1, np.where(place < 0, 0, place - start[cascade]))
+    return Events(start.astype(np.int64), delay, inside.astype(np.int32), user.astype(np.int32))
+
+
+def _latest_before(key: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(E,) position of the last event before each that has the wanted key, -1 for none."""
+    n = len(key)
+    values, codes = np.unique(key, return_inverse=True)  # dense codes: code * n + position stays within 64 bits
+    seeker = np.searchsorted(values, wanted).clip(max=len(values) - 1)
+    seeker = np.where(values[seeker] == wanted, seeker, -1)
+    order = np.argsort(codes, kind="stable")
+    ranked = codes[order] * n + order
+    found = np.searchsorted(ranked, seeker * n + np.arange(n)) - 1  # before: its own place is not among them
+    hit = (found >= 0) & (seeker >= 0)
+    hit[hit] = ranked[found[hit]] // n == seeker[hit]
+    return np.where(hit, order[np.maximum(found, 0)], -1)
+
+
+def _joined(parts: list[Events]) -> Events:
+    ends = np.cumsum([0, *(len(p.time) for p in parts)])
+    start = np.concatenate([[0], *(p.start[1:] + end for p, end in zip(parts, ends))])
+    return Events(start, *(np.concatenate([getattr(p, f) for p in parts]) for f in ("time", "parent", "user")))

@@ -1,0 +1,153 @@
+"""The published networks on generated cascades: what may change a prediction, what may not, and that they learn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from smp.models.autocas import AutoCas, AutoCasNetwork
+from smp.models.casft import CasFT
+from smp.models.concat import ConCat
+from smp.models.gru import GRU
+from smp.nn.loop import Training
+from smp.tracks.cascade import demo, networks, processes, sequences
+from smp.tracks.cascade.events import Events
+from smp.tracks.cascade.features import temporal
+from smp.tracks.cascade.networks import Network
+
+WINDOW = demo.OBSERVATION, demo.HORIZON
+SMALL = ConCat(state=8, attention=8, head=8)
+MODELS = {
+    "concat": SMALL,
+    "standing": replace(SMALL, ode=False, propagated=False, likelihood=0.0),
+    "casft": CasFT(SMALL, intervals=4, width=16, draws=4),
+    "gaussian": CasFT(SMALL, intervals=4, width=16, draws=4, trend="gaussian", cues=False),
+    "no trend": CasFT(SMALL, intervals=4, trend="none"),
+    "autocas": AutoCas(model="random", slices=8, layers=1),
+    "no model": AutoCas(weights="none", slices=8),
+    "gru": GRU(state=8, head=8),
+}
+
+
+@pytest.fixture(scope="module")
+def sample():
+    published, events, _ = demo.sample(140, seed=5)
+    label = np.log2(1.0 + events.until(demo.HORIZON).count - events.until(demo.OBSERVATION).count)
+    return published, events, label
+
+
+def inputs_of(published, events, length=8):
+    scalars = temporal.table_of(events, demo.OBSERVATION).to_numpy()
+    return networks.inputs_of(events, published, scalars, WINDOW, length, slices=8)
+
+
+def answers_of(events, label):
+    return networks.answers_of(events, label, WINDOW, intervals=4, slices=8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_learns_is_saved_and_sees_nothing_later(sample, name, tmp_path):
+    published, events, label = sample
+    inputs, answers, rows = inputs_of(published, events), answers_of(events, label), np.arange(100)
+    config = Network(MODELS[name], Training(batch_size=32, learning_rate=1e-2), steps=30)
+    fitted = networks.fit(config, inputs, answers, rows, seed=1)
+    later = np.arange(100, 140)
+    made = fitted.predict(inputs, later)
+    assert np.mean((made - label[later]) ** 2) < 0.8 * np.var(label[later])
+
+    assert np.allclose(made[[5, 3]], fitted.predict(inputs, later[[5, 3]]), atol=1e-4)  # in other company
+    cut = inputs_of(published, events.until(demo.OBSERVATION))
+    assert np.array_equal(made, fitted.predict(cut, later))
+
+    hidden = replace(
+        answers, **{f: np.where(np.arange(140) < 100, getattr(answers, f).T, np.nan).T for f in vars(answers)}
+    )
+    again = networks.fit(config, inputs, hidden, rows, seed=1)
+    assert np.array_equal(made, again.predict(inputs, later))  # the same seed, no label of the rows predicted
+
+    again.save(tmp_path)
+    read = networks.Fitted.load(tmp_path)
+    assert np.allclose(made, read.predict(inputs, later), atol=1e-5)
+
+
+def test_thinning_keeps_the_ends_and_counts_every_event(sample):
+    _, events, _ = sample
+    seen = events.until(demo.OBSERVATION)
+    thinned = sequences.thin(events, demo.OBSERVATION, 12)
+    assert (thinned.weight.sum(1) == seen.count).all()
+    assert (thinned.mask.sum(1) == np.minimum(seen.count, 12)).all()
+    last = thinned.clock[np.arange(len(events)), thinned.mask.sum(1) - 1]
+    assert np.allclose(last, sequences.clock(seen.time[seen.start[1:] - 1], demo.OBSERVATION), atol=1e-6)
+    assert (np.diff(np.where(thinned.mask, thinned.clock, 9), axis=1) >= 0).all()
+    few = sequences.thin(events, demo.OBSERVATION, 10_000)
+    assert (few.weight[few.mask] == 1).all()
+
+
+def test_marks_are_known_when_their_event_comes(sample):
+    _, events, _ = sample
+    whole = sequences.thin(events, demo.OBSERVATION, 10_000)
+    early = sequences.thin(events, 600.0, 10_000)
+    start = early.mask & (np.arange(early.mask.shape[1]) < early.mask.sum(1)[:, None])
+    columns = [sequences.MARKS.index(name) for name in ("depth", "parent_degree", "place", "stands_for")]
+    assert np.array_equal(whole.marks[:, : start.shape[1]][start][:, columns], early.marks[start][:, columns])
+
+
+def test_the_clock_and_its_inverse():
+    t = np.array([0.0, 1.0, 3600.0, 86_400.0])
+    assert np.allclose(sequences.seconds(sequences.clock(t, 3600.0), 3600.0), t)
+    assert sequences.clock(3600.0, 3600.0) == 1
+
+
+def test_slices_by_hand():
+    events = Events(np.array([0, 5]), np.array([0, 1.0, 1.0, 6.0, 9.0]), np.array([-1, 0, 1, 1, 0]), np.arange(5))
+    made = sequences.slices(events, np.array([0.0, 5.0, 10.0]))[0]
+    assert np.allclose(made[:, 0], np.log2([4, 3]))  # the root, two; two more
+    assert np.allclose(made[:, 1], np.log1p([1.0, 1.5]))
+    assert np.allclose(made[:, 2], np.log2([3, 3]))
+    assert np.allclose(made[:, 3], np.log1p([4 / 5, 1 / 5]))
+
+
+def test_answers_count_what_came_later(sample):
+    _, events, label = sample
+    answers = answers_of(events, label)
+    assert np.allclose(answers.earlier[:, -1], label)
+    assert np.allclose((2**answers.trend - 1).sum(1), 2**label - 1)
+    assert np.allclose(np.log2(2 ** answers.earlier[:, 0] - 2 ** answers.following[:, 0] + 1), answers.earlier[:, 1])
+
+
+def test_a_position_of_autocas_reads_no_later_slice():
+    torch.manual_seed(0)
+    network = AutoCasNetwork(AutoCas(model="random", slices=6), 5, 6).eval()
+    batch = {"slices": torch.randn(3, 6, 5), "known": torch.randn(3, 6, 6)}
+    changed = {k: torch.cat([v[:, :4], torch.randn_like(v[:, 4:])], dim=1) for k, v in batch.items()}
+    with torch.no_grad():
+        assert torch.allclose(network.predict(batch, 4), network.predict(changed, 4), atol=1e-5)
+        assert not torch.allclose(network.predict(batch), network.predict(changed), atol=1e-3)
+
+
+def test_a_frozen_decoder_learns_nothing_and_a_random_one_says_so():
+    network = AutoCasNetwork(AutoCas(model="random"), 5, 6)
+    assert network.is_random and not any(p.requires_grad for p in network.decoder.parameters())
+    trained = AutoCasNetwork(AutoCas(model="random", weights="trained"), 5, 6)
+    assert not trained.is_random and all(p.requires_grad for p in trained.decoder.parameters())
+
+
+def test_a_hawkes_process_is_recovered_and_beats_poisson():
+    rng, sequences_of = np.random.default_rng(0), []
+    for _ in range(400):  # branching: base 4, root 6, jump 0.5, decay 5
+        time, born = [], [(0.0, 6.0), *((t, None) for t in rng.uniform(0, 1, rng.poisson(4)))]
+        while born:
+            t, jump = born.pop()
+            time.append(t)
+            children = t + rng.exponential(1 / 5, rng.poisson(0.5 if jump is None else jump))
+            born += [(c, None) for c in children if c < 1]
+        sequences_of.append(np.sort(time))
+    length = max(map(len, sequences_of))
+    mask = np.arange(length) < np.array([len(s) for s in sequences_of])[:, None]
+    marks = np.zeros((400, length, 1), np.float32)
+    marks[mask, 0] = np.concatenate(sequences_of)
+    whole = sequences.Sequences(marks, sequences.clock(marks[:, :, 0], 1.0), mask.astype(np.float32), mask)
+    made, found = processes.hawkes(whole, whole)
+    assert found == pytest.approx({"base": 4, "root": 6, "jump": 0.5, "decay": 5}, rel=0.2)
+    assert made.mean() > processes.poisson(whole, whole).mean() + 1
