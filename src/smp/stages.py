@@ -78,6 +78,7 @@ def main(
     stages = chosen(which)
     if jobs < 0:
         raise DataError(f"--jobs {jobs}: stages at work at once; use 1 or more")
+    stages = stages if which else of_tracks_there(stages)
     used = [t for t in tracks.names() if any(s.track == t for s in stages)]
     first = next((i for i, s in enumerate(stages) if from_ and s.name.startswith(from_)), None)
     if from_ and first is None:
@@ -154,6 +155,16 @@ def chosen(which: str) -> list[Stage]:
         names |= {*stage.parents} if stage.name in names else set()
     left = [s for s in found.values() if s.name in names]
     return [replace(s, parents=tuple(p for p in s.parents if p in found)) for s in left]
+
+
+def of_tracks_there(stages: Sequence[Stage]) -> list[Stage]:
+    """Those of the tracks that SMP_INPUT has a folder of; the others are named. All where it has none of them."""
+    absent = {s.track for s in stages if not (paths.is_demo(s.track) or paths.official(s.track).is_dir())}
+    if absent == {s.track for s in stages}:
+        return list(stages)
+    for track in sorted(absent):
+        print(f"{track}: no {paths.official(track)}, left out")
+    return [s for s in stages if s.track not in absent]
 
 
 def without_representations(stages: Sequence[Stage], track: str) -> list[Stage]:
