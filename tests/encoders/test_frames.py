@@ -1,5 +1,7 @@
 """Frames of small clips written here, and their mean embedding against direct calls of the picture encoder."""
 
+import os
+
 import av
 import numpy as np
 import pandas as pd
@@ -92,6 +94,12 @@ def test_a_video_outside_the_folder_is_refused(tmp_path, link):
         (home / "U" / "0.mp4").symlink_to(tmp_path / "elsewhere" / "0.mp4")
     with pytest.raises(DataError, match="leads out of the data folder; move the files into it"):
         video_paths(posts, tmp_path / "data")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_nobody_waits_for_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    assert read_frames(tmp_path / "a.mp4", 3) == []
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ def read_frames(path: str | Path, count: int) -> list[Image.Image]:
     Where the length is known, each moment is sought from its key frame; else the clip is decoded from start to end. A
     clip that ends early, as truncated files do, gives the frames it has.
     """
+    if not Path(path).is_file():  # a pipe would be waited for without end
+        return []
     try:
         with _open(path) as (container, stream):
             stream.thread_type = "AUTO"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from smp import paths
+from smp.disk.walk import mistaken
 from smp.errors import DataError
 
 # What a header's name must hold: totalViews, views and view_count are all the views.
@@ -98,7 +99,7 @@ def _aliases(posts: pd.DataFrame) -> pd.Series:
 
 def _file() -> Path | None:
     folder = paths.data("image") / "external"
-    found = [p for p in (folder / f"user_additional.{ending}" for ending in ("parquet", "csv", "txt")) if p.exists()]
+    found = [p for p in (folder / f"user_additional.{ending}" for ending in ("parquet", "csv", "txt")) if p.is_file()]
     return found[0] if found else None
 
 
@@ -107,6 +108,8 @@ def _read() -> pd.DataFrame:
     path = _file()
     if path is None:
         raise DataError(f"{paths.data('image') / 'external'}: no user_additional.csv, .txt or .parquet; lay it there")
+    if kind := mistaken(path):
+        raise DataError(f"{path}: {kind}")
     try:
         table = pd.read_parquet(path).reset_index(drop=True) if path.suffix == ".parquet" else _read_text(path)
     except (ValueError, OSError) as error:  # pandas' and Arrow's parsing errors are ValueErrors
