@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["smp.stages", "smp.report.page", "torch", "open_clip", "lightgbm", "catboost", "optuna"]
-)
+CONTEXT.set_forkserver_preload(["smp.report.page", "torch", "open_clip", "lightgbm", "catboost", "optuna"])
 NAME = re.compile(r"exp\d+_\w+|(?<=fold|seed)\d|(?<=forward)[\d-]+")  # like places are one
 COUNT = itertools.count()
 

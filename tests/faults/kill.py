@@ -59,10 +59,14 @@ def is_open(path: Path, folder: Path) -> bool:
 
 
 def environment(folder: Path, posts: int) -> dict[str, str]:
-    """A project folder of its own, in the small profile, without official files."""
-    (folder / "input").mkdir(parents=True, exist_ok=True)
-    places = {f"SMP_{name.upper()}": str(folder / name) for name in ("input", "output", "submissions")}
-    return os.environ | places | {"SMP_DEMO_POSTS": str(posts), "SMP_PROFILE": "small", "PYTHONUNBUFFERED": "1"}
+    """A project folder of its own, in the small profile, of generated data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places = {f"SMP_{name.upper()}": str(folder / name) for name in ("output", "submissions")}
+    return (
+        os.environ
+        | places
+        | {"SMP_INPUT": "demo", "SMP_DEMO_POSTS": str(posts), "SMP_PROFILE": "small", "PYTHONUNBUFFERED": "1"}
+    )
 
 
 def fits(output: Path) -> list[tuple[str, str]]:
