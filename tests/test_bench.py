@@ -21,7 +21,8 @@ def bench(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
-    for name in ("input", "output", "submissions"):
+    monkeypatch.setenv("SMP_INPUT", "demo")
+    for name in ("output", "submissions"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SMP_PROFILE", "small")

@@ -22,9 +22,9 @@ def _input() -> tuple[str, Path]:
 
 
 def use(folder: Path) -> None:
-    """Point this process and its children at generated data, and at output/ and submissions/ inside `folder`."""
-    os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("output", "submissions")})
-    os.environ["SMP_INPUT"] = "demo"
+    """Point this process and its children at input/, output/ and submissions/ inside `folder`."""
+    (folder / "input").mkdir(exist_ok=True)
+    os.environ.update({f"SMP_{name.upper()}": str(folder / name) for name in ("input", "output", "submissions")})
 
 
 def official(track: str) -> Path:
