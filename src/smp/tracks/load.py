@@ -57,10 +57,9 @@ def read_data(track: str) -> tuple[Data, dict[str, int]]:
             if read_note(cache).get("key") != key:
                 room, folder = tracks.get(track), paths.data(track)
                 data, quirks = room.read(folder)
-                for name in ("events", "edges"):
-                    if (table := getattr(data, name)) is not None:
+                for name, table in {"labels": _labels_table(data), "events": data.events, "edges": data.edges}.items():
+                    if table is not None and read_note(_cache(track, name)).get("key") != key:
                         write_table(_cache(track, name), table, {"key": key})
-                write_table(_cache(track, "labels"), _labels_table(data), {"key": key})
                 note = {"key": key, "fingerprint": _fingerprint(track, folder), "quirks": json.dumps(quirks)}
                 write_table(cache, data.items, note)  # last: where it is whole the others are
                 return data, quirks

@@ -36,14 +36,21 @@ def generate(out: Path, posts: int = 5000, images: bool = True, seed: int = 0, o
     for folder in (out / f"smpd_{name}" for name in names):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError(f"{folder}: is there already; delete it or name another folder")
-    (truth := out / "truth").mkdir(parents=True, exist_ok=True)
+    (out / "truth").mkdir(parents=True, exist_ok=True)
     for name in names:
         partial = out / f"smpd_{name}.partial"
         if partial.exists():
             shutil.rmtree(partial)  # of a run that was killed
-        best = tracks.get(name).demo(partial, truth, posts, images, seed) | {"posts": posts, "seed": seed}
-        ceiling_file(out, name).write_bytes(orjson.dumps(best, option=orjson.OPT_INDENT_2))
-        partial.replace(out / f"smpd_{name}")
+        (partial / "truth").mkdir(parents=True)
+        best = tracks.get(name).demo(partial / "official", partial / "truth", posts, images, seed)
+        best |= {"posts": posts, "seed": seed}
+        ceiling_file(partial, name).write_bytes(orjson.dumps(best, option=orjson.OPT_INDENT_2))
+        for file in (partial / "truth").iterdir():
+            place = out / "truth" / file.name
+            if not place.exists() or place.read_bytes() != file.read_bytes():  # else of a run that was killed here
+                file.replace(place)
+        (partial / "official").replace(out / f"smpd_{name}")
+        shutil.rmtree(partial)
 
 
 def ceiling_file(out: Path, track: str) -> Path:
