@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from smp.evidence import gain
+from smp.evidence import Gain, gain, judge
 from smp.metrics import MAE, SRC
 
 
@@ -70,3 +70,19 @@ def test_more_comparisons_ask_for_more():
     y, a = predictions(rng, 300, 1, 1.0)
     b = a + 0.25 * rng.normal(size=a.shape) + 0.02
     assert gain(MAE, y, a, b, tried=10_000).answer == "not resolved" != gain(MAE, y, a, a - 3).answer
+
+
+def test_a_loss_that_is_borne_is_asked_for_by_its_size():
+    rng = np.random.default_rng(6)
+    y, a = predictions(rng, 2000, 3, 0.5)
+    b = a + 0.02 * np.sign(a - y[:, None]) + 0.05 * rng.normal(size=a.shape)  # an MAE about .02 higher
+    lost = -gain(MAE, y, b, a).mean
+    asked = [gain(MAE, y, b, a, over=over).answer for over in (-2 * lost, -lost, -lost / 2, 0)]
+    assert asked == ["yes", "not resolved", "no", "no"]
+
+
+def test_a_claim_of_many_holds_where_all_hold_and_falls_with_one():
+    yes, no, still = Gain(0.1, 0.01, 1e-9, 3), Gain(-0.1, 0.01, 1e-9, 3), Gain(0.1, 0.1, 0.3, 3)
+    said = [judge("it does", gains)["answer"] for gains in ([yes, yes], [yes, still], [yes, still, no], [yes])]
+    assert said == ["yes", "not resolved", "no", "yes"]
+    assert judge("it does", [yes, still, no])["numbers"] == "of 3: 1 yes, 1 no, 1 not resolved; mean +0.0333"

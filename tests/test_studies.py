@@ -69,7 +69,12 @@ def test_table_1_has_every_cell_beside_the_printed_one(run, represented):
     assert at.loc[(True, "CLIP_FT", "Fusion"), "paper_src"] == 0.7395
     told, noise = (at.loc[(False, name, "LightGBM"), "holdout_src"] for name in ("CLIP_FT", "CLIP"))
     assert told > noise + 0.2
-    assert {a["answer"] for a in metrics["answers"]} <= {"yes", "no", "mostly", "in part"}
+    assert {a["answer"] for a in metrics["answers"]} <= {"yes", "no", "not resolved"}
+    (claim,) = (a for a in metrics["answers"] if a["claim"] == "fine-tuned CLIP beats frozen CLIP (SRC)")
+    steps = at.xs("CLIP_FT", level=1)["holdout_src"] - at.xs("CLIP", level=1)["holdout_src"]
+    assert claim["numbers"].startswith("of 6: ") and float(claim["numbers"].split()[-1]) == pytest.approx(
+        steps.mean(), abs=2e-4
+    )
     assert metrics["sources"]["ViT+BERT"] == "vit_image net RANDOM and bert_text net"
     assert "CLIP_FT: trained here on CLIP: clip_image net and" in (folder / "table1.md").read_text().splitlines()[-1]
     order = metrics["answers"][-1]["numbers"]
@@ -87,32 +92,21 @@ def test_table_1_has_every_cell_beside_the_printed_one(run, represented):
     assert all(p.stat().st_mtime_ns == t for p, t in cells.items() if p != gone)
 
 
-def test_gains_within_the_seed_noise_are_told_apart():
-    counted, keys = load("exp021_ablation")["_counted"], list("abcd")
-    columns = {"holdout_src": [0.5, 0.52, 0.508, 0.4], "holdout_src_sd": [0.003, 0.004, 0.004, 0.0]}
-    at = pd.DataFrame(columns, index=keys)
-    said = [counted("claim", at, pairs) for pairs in ([("b", "a")], [("b", "a"), ("c", "a")], [("d", "a"), ("b", "a")])]
-    assert [a["answer"] for a in said] == ["yes", "mostly", "no"]
-    assert said[1]["numbers"] == "2 of 2, 1 beyond seed noise, mean +0.0140 on the holdout"
-
-
 def test_a_representation_beats_another_only_beyond_seeds_and_posts():
-    answer, steps = load("exp035_representations")["answer"], {}
-    for name, other, values in (
-        ("frozen CLIP", "no pixels", (0.02, 0.001, 0.009, -0.02, 0.009, 0.001)),
-        ("CLIP_FT", "frozen CLIP", (0.02, 0.001, 0.011, 0.03, 0.001, 0.001)),
-    ):
-        names = [f"{metric} - {other}{error}" for metric in ("src", "mae") for error in ("", ", sd", ", se")]
-        steps[name] = dict(zip(names, values))
-    table = pd.DataFrame(steps).T
-    assert [a["answer"] for a in answer(table, 5, 1257)] == ["yes", "no"]
-    table.loc["CLIP_FT", "mae - frozen CLIP"] *= -1
-    assert answer(table, 5, 1257)[1] == {
-        "claim": "CLIP_FT beats frozen CLIP (SRC and MAE)",
-        "answer": "in part",
-        "numbers": "SRC +0.0200 (sd 0.0010, se 0.0110), MAE -0.0300 (sd 0.0010, se 0.0010) on the holdout; sd over 5 "
-        "seeds, se over 1,257 posts",
+    compare, rng = load("exp035_representations")["compare"], np.random.default_rng(0)
+    y, user = rng.normal(6, 2, 900), np.arange(900) // 3
+    noise = rng.normal(size=(900, 5))
+    made = {
+        name: (columns, y[:, None] + size * noise)
+        for name, columns, size in (("no pixels", 4, 3.0), ("frozen CLIP", 6, 1.0), ("CLIP_FT", 6, 1.0))
     }
+    made["CLIP_FT"][1][:, 0] += 0.01 * rng.normal(size=900)  # the same but for dust in one seed
+    table, answers = compare(made, y, user)
+    assert [a["answer"] for a in answers] == ["yes", "not resolved"]
+    mae = np.abs(noise).mean() * 2
+    assert table.loc["frozen CLIP", "mae over no pixels"] == pytest.approx(mae, abs=1e-3)
+    made["CLIP_FT"] = 6, y[:, None] + 2 * noise
+    assert compare(made, y, user)[1][1]["answer"] == "no"
 
 
 @pytest.mark.skipif(not SOURCE.is_dir(), reason="the paper's text is not beside the checkout")
@@ -132,8 +126,9 @@ def test_the_selection_curve_answers_the_papers_claim(run, represented):
     assert row["cv_src_of_full"] == pytest.approx(row["cv_src"] / full["cv_src"], abs=1e-3)
     assert row["fit_seconds"] > 0 and row["holdout_src_sd"] >= 0
     (claim,) = (a for a in metrics["answers"] if "keep SRC" in a["claim"] and "(catboost)" in a["claim"])
-    kept = min(row["cv_src_of_full"], row["holdout_src_of_full"]) > 0.99 and row["fit_seconds_of_full"] < 1
-    assert claim["answer"] == ("yes" if kept else "no") and "77%" in claim["claim"]
+    assert claim["answer"] in ("yes", "no", "not resolved") and "77%" in claim["claim"]
+    kept, full = (row["holdout_src"] for row in (row, full))
+    assert float(claim["numbers"].split()[0]) == pytest.approx(kept - full, abs=2e-4)
     assert ", memory " in claim["numbers"] and "nan" not in claim["numbers"]
     assert (folder / "selection.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -16,6 +16,7 @@ import pandas as pd
 
 from smp import features, tracks
 from smp.disk.store import replacing
+from smp.evidence import gain, judge
 from smp.experiment import Run, Settings
 from smp.folds import load_folds
 from smp.learners import LightGBM
@@ -34,6 +35,7 @@ REPRESENTATIONS = {
     "CLIP_FT": ("clip_ft_pca", "clip_ft_stats"),
     "CNN + BERT": ("resnet_image_pca", "bert_text_pca"),
 }
+CLAIMS = (("frozen CLIP", "no pixels"), ("CLIP_FT", "frozen CLIP"))
 METRICS = tracks.get(TRACK).task.metrics
 
 
@@ -47,7 +49,6 @@ class Config(Settings):
     label_blocks: int = 20
     learner: LightGBM = LightGBM(objective="huber", rounds=800, extra_trees=True, feature_fraction=0.4)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    resamples: int = 200  # of the holdout's posts, for the error of a difference
 
 
 SMALL = {"learner": LightGBM(objective="huber", rounds=400, learning_rate=0.05, extra_trees=True, feature_fraction=0.4)}
@@ -71,58 +72,38 @@ def make(run: Run) -> dict:
 
         folder = run.folder / name.replace(" ", "_")
         made[name] = X.shape[1], cross_fit(folder, data.ids, [last], fit_predict)[0][1].to_numpy()
-    table = compare(made, y[last.query], config.resamples)
+    user = data.items["user_id"].cat.codes.to_numpy()[last.query]
+    table, answers = compare(made, y[last.query], user)
     accuracy = pd.DataFrame(json.loads((finished(TRACK, "exp001_clip_ft") / "metrics.json").read_text())["accuracy"])
     for frame, name in ((table, "representations"), (accuracy.T, "accuracy")):
         with replacing(run.folder / f"{name}.csv") as aside:
             frame.to_csv(aside, index_label="training" if name == "accuracy" else "representation")
         print(frame.to_string())
     draw(table, accuracy.T, run.folder / "representations.png")
-    say(answers := answer(table, len(config.seeds), len(last.query)))
+    say(answers)
     return {"holdout_rows": len(last.query), "representations": table.T.to_dict(), "answers": answers}
 
 
-def answer(table: pd.DataFrame, seeds: int, rows: int) -> list[dict]:
-    """Whether a representation beats another, by more than twice the noise of the seeds and of the posts."""
-    answers = []
-    for name, other in (("frozen CLIP", "no pixels"), ("CLIP_FT", "frozen CLIP")):
-        clear, numbers = 0, []
-        for metric in METRICS:
-            step, sd, se = (table.loc[name, f"{metric.name} - {other}{error}"] for error in ("", ", sd", ", se"))
-            clear += metric.sign * step > 2 * max(sd, se)
-            numbers.append(f"{metric.name.upper()} {step:+.4f} (sd {sd:.4f}, se {se:.4f})")
-        answers.append(
-            {
-                "claim": f"{name} beats {other} (SRC and MAE)",
-                "answer": ("no", "in part", "yes")[clear],
-                "numbers": f"{', '.join(numbers)} on the holdout; sd over {seeds} seeds, se over {rows:,} posts",
-            }
-        )
-    return answers
+def compare(
+    made: dict[str, tuple[int, np.ndarray]], y: np.ndarray, user: np.ndarray
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Mean scores over seeds with what each gains over two others, by the rule of smp.evidence; and the answers.
 
-
-def compare(made: dict[str, tuple[int, np.ndarray]], y: np.ndarray, resamples: int) -> pd.DataFrame:
-    """Mean scores over seeds, and their paired differences: mean, sd over seeds, and standard error over posts.
-
-    made: representation -> columns, (q, seeds) predictions of the labels y (q,). The error is that of the mean
-    prediction's difference when the posts are drawn again with replacement.
+    made: representation -> columns, (q, seeds) predictions of the labels y (q,) of posts by users (q,).
     """
-    draws = np.random.default_rng(0).integers(0, len(y), (resamples, len(y)))
-    rows = {}
-    for name, (columns, pred) in made.items():
-        row = {"columns": columns}
-        for metric in METRICS:
-            by_seed = np.array([metric(y, p) for p in pred.T])
-            row[metric.name] = by_seed.mean()
-            for other in ("no pixels", "frozen CLIP"):
-                base = made[other][1]
-                step = by_seed - [metric(y, p) for p in base.T]
-                means = pred.mean(1), base.mean(1)
-                drawn = [np.subtract(*(metric(y[i], m[i]) for m in means)) for i in draws]
-                ours = f"{metric.name} - {other}"
-                row |= {ours: step.mean(), f"{ours}, sd": step.std(ddof=1), f"{ours}, se": np.std(drawn)}
-        rows[name] = row
-    return pd.DataFrame(rows).T.round(4)
+    rows, answers = {name: {"columns": columns} for name, (columns, _) in made.items()}, []
+    for name, (_, pred) in made.items():
+        rows[name] |= {metric.name: np.mean([metric(y, p) for p in pred.T]) for metric in METRICS}
+        for other in ("no pixels", "frozen CLIP"):
+            claimed = (name, other) in CLAIMS
+            gains = [gain(m, y, pred, made[other][1], user, len(METRICS) * len(CLAIMS)) for m in METRICS]
+            for metric, found in zip(METRICS, gains):
+                rows[name] |= {f"{metric.name} over {other}": found.mean, f"{metric.name} over {other}, se": found.se}
+            if claimed:
+                judged = judge(f"{name} beats {other} (SRC and MAE)", gains)
+                of = ", ".join(f"{metric.name.upper()} {found}" for metric, found in zip(METRICS, gains))
+                answers.append(judged | {"numbers": f"{of} on the holdout, {pred.shape[1]} seeds"})
+    return pd.DataFrame(rows).T.round(4), answers
 
 
 def draw(table: pd.DataFrame, accuracy: pd.DataFrame, path: Path) -> None:
@@ -132,7 +113,7 @@ def draw(table: pd.DataFrame, accuracy: pd.DataFrame, path: Path) -> None:
     left.set(title=f"right subcategory, out of fold, {int(accuracy['rows'].iloc[0]):,} posts", ylim=(0, 1))
     rows = table.drop(index="no pixels")
     for axis, metric in zip(right, METRICS):
-        step = f"{metric.name} - no pixels"
+        step = f"{metric.name} over no pixels"
         axis.barh(rows.index, rows[step], xerr=rows[f"{step}, se"], color=COLORS[0])
         axis.invert_yaxis()
         axis.set_title(f"holdout {metric.name.upper()} against no pixels, {table.loc['no pixels', metric.name]:.4f}")

@@ -1,9 +1,8 @@
 """Every idea for the video track against one base. Parents: none. Asks: which of them carry over to later months?
 
-Each of the last labelled months is predicted from all earlier ones. A row is an idea: its MAPE, and the difference to
-the base on the same posts, with the standard errors of that difference over posts and over months. An idea gains where
-it is better by more than one of each; learners are judged by what the mean of five loses without them. Writes
-ideas.csv.
+Each of the last labelled months is predicted from all earlier ones. A row is an idea: its MAPE, and what it gains over
+the base on the same posts, the mean over months; it helps by the rule of smp.evidence, for as many ideas as there are.
+Learners are judged by what the mean of five loses without them. Writes ideas.csv.
 """
 
 import hashlib
@@ -16,12 +15,13 @@ import pandas as pd
 
 from smp import features, tracks
 from smp.disk.store import replacing
+from smp.evidence import gain
 from smp.experiment import Experiment, Run, Weight
 from smp.folds import load_folds
 from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM
 from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
-from smp.metrics import mean_and_errors
+from smp.metrics import MAPE
 from smp.oof import Part, cross_fit, forward_parts, parts_of
 from smp.runner import out_of_fold, part_matrix, run_make
 from smp.tracks.base import Data
@@ -159,11 +159,12 @@ def fit_predict(config: Experiment, idea: Idea, data: Data, part: Part) -> np.nd
 
 
 def make(run: Run) -> dict:
-    data, losses, means, rows = load_data(TRACK), {}, {}, []
+    data, means, rows = load_data(TRACK), {}, []
     split = replace(tracks.get(TRACK).split, months=run.config.months)
     parts = forward_parts(parts_of(data, load_folds(TRACK, data), split), split)
     y = data.labels[np.concatenate([p.query for p in parts.values()])]
     month = np.repeat(list(parts), [len(p.query) for p in parts.values()])
+    user = data.items["user_id"].cat.codes.to_numpy()[np.concatenate([p.query for p in parts.values()])]
     for name, idea in IDEAS.items():
         if idea.blend:
             means[name] = np.mean([means[b] for b in idea.blend], axis=0)
@@ -174,19 +175,16 @@ def make(run: Run) -> dict:
             folder = run.folder / hashlib.blake2b(repr((config, idea)).encode(), digest_size=6).hexdigest()
             made = cross_fit(folder, data.ids, list(parts.values()), partial(fit_predict, config, idea, data))
             means[name] = pd.concat([table.mean(axis=1) for _, table in made]).to_numpy()
-        losses[name] = TASK.item_loss(y, means[name])
-        step = mean_and_errors(losses[name] - losses[idea.against], month)
-        gains = step["mean"] < -step["se_posts"] and step["mean_of_groups"] < -step["se_groups"]
+        found = gain(MAPE, y, means[name][:, None], means[idea.against][:, None], user, len(IDEAS), month)
         rows.append(
             {
                 "idea": name,
                 "rows": len(y),
-                "mape": losses[name].mean(),
+                "mape": MAPE(y, means[name]),
                 "against": idea.against,
-                "difference": step["mean"],
-                "se_posts": step["se_posts"],
-                "se_months": step["se_groups"],
-                "gains": "" if name == idea.against else "yes" if gains else "no",
+                "gain": found.mean,
+                "gain_se": found.se,
+                "helps": "" if name == idea.against else found.answer,
             }
         )
     table = pd.DataFrame(rows).round(4)

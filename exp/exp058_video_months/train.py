@@ -13,6 +13,7 @@ import pandas as pd
 
 from smp import tracks
 from smp.disk.store import replacing
+from smp.evidence import gain, judge
 from smp.experiment import Run, Settings, predictions_read
 from smp.folds import months
 from smp.learners.medians import weighted_median
@@ -83,24 +84,13 @@ def make(run: Run) -> dict:
         aside.write_text(markdown(table) + "\n")
     draw(pd.DataFrame(losses).groupby(month).mean(), run.folder / "months.png")
     print(table.to_string(index=False))
-    fusion = "exp059_fusion"
-    answers = [_beats(fusion, other, losses, month) for other in ("exp050_mvp", BASE)]
+    answers, user = [], data.items["user_id"].cat.codes.to_numpy()[data.ids.get_indexer(pred.index)]
+    for other in ("exp050_mvp", BASE):
+        ours, theirs = (pred[[name]].to_numpy() for name in ("exp059_fusion", other))
+        found = gain(ROOM.task.metrics[0], y, ours, theirs, user, tried=2, part=month)
+        answers.append(judge(f"exp059_fusion has a lower MAPE than {other} on later months", [found]))
     say(answers)
     return {"rows": len(y), "answers": answers}
-
-
-def _beats(model: str, other: str, losses: dict[str, np.ndarray], month: np.ndarray) -> dict[str, str]:
-    """Whether a model's MAPE is below another's on the same posts by two standard errors over posts and over months."""
-    step = mean_and_errors(losses[model] - losses[other], month)
-    gains = step["mean"] < -2 * step["se_posts"] and step["mean_of_groups"] < -2 * step["se_groups"]
-    numbers = (
-        f"{step['mean']:+.4f} ± {step['se_posts']:.4f} over {len(month):,} posts, ± {step['se_groups']:.4f} over months"
-    )
-    return {
-        "claim": f"{model} has a lower MAPE than {other} on later months",
-        "answer": "yes" if gains else "no",
-        "numbers": numbers,
-    }
 
 
 def draw(by_month: pd.DataFrame, path: Path) -> None:

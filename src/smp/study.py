@@ -16,6 +16,8 @@ from smp import tracks
 from smp.disk.locks import locked
 from smp.disk.store import read_note, read_table, write_table
 from smp.errors import DataError
+from smp.evidence import Gain, gain
+from smp.metrics import Metric
 from smp.oof import Part, fold_parts, parts_of
 from smp.progress import progress
 from smp.tracks.base import Data
@@ -98,6 +100,17 @@ def seed_scores(track: str, data: Data, folds: pd.DataFrame, table: pd.DataFrame
 def spread(scores: pd.DataFrame) -> dict[str, float]:
     """Mean over the rows of `seed_scores` under its name, and standard deviation as `<name>_sd`."""
     return {**scores.mean().to_dict(), **scores.std(ddof=0).add_suffix("_sd").to_dict()}
+
+
+def held_gain(
+    track: str, data: Data, folds: pd.DataFrame, metric: Metric, a: pd.DataFrame, b: pd.DataFrame, **asked
+) -> Gain:
+    """What the table of `cross_predict` a gains over b on the holdout, users' posts together (smp.evidence.gain)."""
+    held = folds["holdout"].to_numpy()
+    rows = data.ids.get_indexer(folds.index[held])
+    ours, theirs = (table.drop(columns="fold").to_numpy()[held] for table in (a, b))
+    user = data.items["user_id"].cat.codes.to_numpy()[rows]
+    return gain(metric, data.labels[rows], ours, theirs, user, **asked)
 
 
 def say(answers: Sequence[dict[str, str]]) -> None:
