@@ -90,7 +90,7 @@ def selective_scan(
     """S6: state_t = exp(step_t A) state_(t-1) + step_t x_t B_t, y_t = C_t state_t; computed in float32.
 
     x, step (B, L, E): what comes in and how long a step takes, 0 where nothing happens; A (E, N) below 0; read_in (B_t)
-    and read_out (C_t) (B, L, N); first (B, E, N). Returns y (B, L, E) in x's type and the last state (B, E, N), float32.
+    and read_out (C_t) (B, L, N); first (B, E, N). Returns y (B, L, E) in x's type and the last state (B, E, N).
     On CUDA mamba-ssm's kernel is used where it is installed and `first` is None: equal within 1e-3 of the largest y.
     """
     kind = x.dtype
