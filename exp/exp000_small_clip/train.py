@@ -24,6 +24,7 @@ PARENTS = ()
 
 @dataclass(frozen=True)
 class Config(Settings):
+    media = True
     clip: SmallClip = field(default_factory=SmallClip)
     description: Description = "title+tags"
     workers: int = 2

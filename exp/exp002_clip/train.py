@@ -21,6 +21,7 @@ PARENTS = ("exp000_small_clip",)
 
 @dataclass(frozen=True)
 class Config(Settings):
+    media = True
     model: str = "ViT-B-32"
     pretrained: str = "openai"
     prefix: str = "clip"

@@ -18,6 +18,7 @@ PARENTS = ()
 
 @dataclass(frozen=True)
 class Config(Settings):
+    media = True
     model: str = "Salesforce/blip-itm-base-coco"  # or Salesforce/blip2-itm-vit-g: ten times the work
     description: Description = "title+tags"
     loading: Loading = field(default_factory=lambda: Loading(batch_size=128))

@@ -21,6 +21,7 @@ PARENTS = ()
 
 @dataclass(frozen=True)
 class Config(Settings):
+    media = True
     image_model: str = "vit_base_patch16_224.augreg2_in21k_ft_in1k"
     image_weights: str = "hub"
     text_model: str = "google-bert/bert-base-uncased"

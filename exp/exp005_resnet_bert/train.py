@@ -21,6 +21,7 @@ PARENTS = ()
 
 @dataclass(frozen=True)
 class Config(Settings):
+    media = True
     image_model: str = "resnet50.a1_in1k"
     image_weights: str = "hub"
     image_size: int = 0  # pixels; 0: the model's own

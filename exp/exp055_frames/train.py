@@ -19,7 +19,7 @@ from smp.encoders.timm_image import timm_encoder
 from smp.experiment import Run, Settings
 from smp.features.text import pca
 from smp.runner import run_make
-from smp.tracks.load import fingerprint, load_data
+from smp.tracks.load import fingerprint, load_data, media_key
 
 TRACK = "video"
 GROUP = "representations"
@@ -28,6 +28,7 @@ PARENTS = ()
 
 @dataclass(frozen=True)
 class Config(Settings):
+    media = True
     model: str = "vit_base_patch16_clip_224.openai"
     weights: str = "hub"
     frames: int = 8
@@ -49,7 +50,7 @@ def make(run: Run) -> dict:
     encoder = frame_encoder(timm_encoder(config.model, config.weights), config.frames)
     videos = video_paths(posts, paths.data(TRACK))
     there = sum(1 for path in videos if path and Path(path).is_file())
-    data = f"{fingerprint('video')}-{there}"  # videos may be laid beside the metadata later
+    data = f"{fingerprint(TRACK)}-{media_key(TRACK)}"
     encode_posts(encoder, videos, posts.index, folder, config.prefix, data, config.loading)
     _, embeddings = read_embeddings(folder, f"{config.prefix}_image")
     readable = np.asarray(embeddings).any(axis=1)

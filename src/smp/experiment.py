@@ -16,7 +16,7 @@ from smp.folds import Scheme
 from smp.learners import Learner
 from smp.oof import finished
 from smp.selection import Selection
-from smp.tracks.load import data_name
+from smp.tracks.load import data_name, media_key
 
 Weight = Literal["uniform", "inverse_label"]
 
@@ -26,6 +26,7 @@ class Settings:
 
     features = ()  # families, or embeddings of experiments
     label_features = ()  # families made from labels
+    media = False  # whether pictures or videos are read: then those that are there are part of the settings
 
     def inputs(self, track: str) -> dict[str, str]:
         """What is read of other experiments: their name -> a hash of it. Raises DataError where one is unfinished."""
@@ -109,6 +110,8 @@ def parse_run(script: str, config_class: type, track: str, small: dict | None = 
             "parents": config.inputs(track),
             "tune": tune,
         }
+        if config.media:
+            settings["media"] = media_key(track)
         return Run(f"{name}@{suffix}" if suffix else name, track, config, settings, scheme, force, tune)
 
     return tyro.cli(options)

@@ -33,7 +33,7 @@ from smp.disk.store import check_writable, write_json
 from smp.errors import DataError, one_line_errors
 from smp.paths import ROOT
 from smp.scores import write_scores
-from smp.tracks.load import data_name, ensure_data, fingerprint
+from smp.tracks.load import data_name, ensure_data, fingerprint, media_key
 
 LIBRARIES = ("torch", "open_clip", "lightgbm", "catboost", "sklearn.linear_model")
 
@@ -44,8 +44,10 @@ def key_of(stage: Stage) -> str:
     settings = stage.folder / "config.json"
     with suppress(FileNotFoundError, DataError):
         files = source_hash(settings, stage.script, *ends)
-        made_of = [features.key(stage.track, name) for name in json.loads(settings.read_text())["features"]]
-        read = files, _code(), made_of, stage.arguments, paths.profile(), fingerprint(stage.track)
+        found = json.loads(settings.read_text())
+        made_of = [features.key(stage.track, name) for name in found["features"]]
+        seen = media_key(stage.track) if "media" in found else ""
+        read = files, _code(), made_of, stage.arguments, paths.profile(), fingerprint(stage.track), seen
         return hashlib.blake2b(repr(read).encode(), digest_size=8).hexdigest()
     return ""
 

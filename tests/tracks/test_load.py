@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,7 +12,10 @@ import pytest
 
 from smp import features, paths, tracks
 from smp.disk import hashes
+from smp.disk.locks import release
 from smp.errors import DataError
+from smp.experiment import Settings, parse_run
+from smp.runner import open_folder
 from smp.tracks import demo
 from smp.tracks import load as data
 from smp.tracks.image import track as room
@@ -74,6 +77,31 @@ def test_whatever_file_is_read_counts_wherever_it_lies(demo_run, demo_folder, tm
     label.write_text("\n".join(["9.99", *lines[1:]]) + "\n")
     assert read_data("image")[0].labels[0] == 9.99
     assert fingerprint("image") != before and features.key("image", "post_stats") != key
+
+
+def test_a_picture_that_is_laid_there_later_is_another_setting(demo_run, demo_folder, tmp_path, monkeypatch):
+    shutil.copytree(demo_folder, tmp_path / "official")
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path / "official"))
+    script = str(paths.ROOT / "exp" / "exp002_clip" / "train.py")
+    monkeypatch.setattr("sys.argv", [script])
+
+    @dataclass(frozen=True)
+    class Config(Settings):
+        media = True
+
+    def run():
+        return parse_run(script, Config, "image")
+
+    first, picture = run(), tmp_path / "official" / "smpd_image" / read_data("image")[0].items["image_path"].iloc[3]
+    assert open_folder(first) and run().settings == first.settings
+    release(first.lock)
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"a picture")
+    assert run().settings["media"] != first.settings["media"]
+    with pytest.raises(DataError, match="made with other media; keep both"):
+        open_folder(run())
+    picture.unlink()
+    assert run().settings == first.settings
 
 
 def test_a_mended_loader_makes_everything_stale(demo_run, monkeypatch):

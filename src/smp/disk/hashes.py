@@ -22,7 +22,7 @@ def source_hash(*files: str | Path) -> str:
 def stat_key(files: Iterable[Path]) -> str:
     """Short hash of names, sizes, times and (behind links) identities of inputs too large to be read for it.
 
-    A moved folder keeps its key.
+    A folder that is moved on its disk keeps its key, a copy does not.
     """
     found = [(p.name, p.stat(), p.is_file()) for p in files]
     stats = [(name, s.st_size if is_file else 0, s.st_mtime_ns, s.st_ino) for name, s, is_file in found]

@@ -25,7 +25,7 @@ from smp.encoders.inputs import Description, descriptions, picture_paths
 from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
 from smp.nn import Precision
 from smp.nn.parallel import autocast, device, loader, once, ranks
-from smp.tracks.load import fingerprint, load_data
+from smp.tracks.load import fingerprint, load_data, media_key
 
 BLANK = Image.new("RGB", (32, 32))  # stands in for an unreadable picture; its row is zeroed afterwards
 
@@ -93,7 +93,7 @@ def encode_track(
     for prefix, encoder in encoders:
         started = time.perf_counter()
         if encoder.reads == "image":
-            items, key = picture_paths(posts, paths.data(track)), data
+            items, key = picture_paths(posts, paths.data(track)), f"{data}-{media_key(track)}"
         else:
             items, key = descriptions(posts, description), data + description
         name = f"{prefix}_{encoder.reads}"

@@ -125,6 +125,7 @@ class Track:
     families: Mapping[str, Family]
     embeddings: Mapping[str, str] = field(default_factory=dict)  # stored by an experiment -> the experiment
     media: Callable[[Path, pd.DataFrame], Iterator[tuple[str, str]]] | None = None  # what smp.check says of pictures
+    media_paths: tuple[str, ...] = ()  # the items' columns that hold paths of pictures or videos below the folder
     has_media: Callable[[Path], bool] = lambda folder: True  # whether what representations are learnt from is there
     submission: Submission | None = None
     final: str = ""  # the experiment that the submission is made from

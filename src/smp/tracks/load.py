@@ -1,9 +1,12 @@
 """Official files -> a track's data, kept as parquet; demo files are generated where there are none."""
 
 import hashlib
+import itertools
 import json
 import os
+import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -76,6 +79,20 @@ def fingerprint(track: str) -> str:
         read_data(track)
         note = read_note(_cache(track))
     return note["fingerprint"]
+
+
+def media_key(track: str) -> str:
+    """Short hash of the pictures or videos of the track's posts that are there: paths, sizes and times.
+
+    They may be laid beside the metadata later, in part, or anew. It asks the system once a post.
+    """
+    folder, items, digest = paths.data(track), load_data(track).items, hashlib.blake2b(digest_size=8)
+    for path in itertools.chain(*(items[column] for column in tracks.get(track).media_paths)):
+        with suppress(OSError):
+            found = os.stat(f"{folder}/{path}")
+            if path and stat.S_ISREG(found.st_mode):
+                digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def data_name(track: str) -> str:

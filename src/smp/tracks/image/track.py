@@ -67,6 +67,7 @@ TRACK = Track(
     demo=demo.write,
     site=SITE,
     media=media,
+    media_paths=("image_path",),
     has_media=pictures.has_pictures,
     families=FAMILIES,
     embeddings=EMBEDDINGS,

@@ -57,6 +57,7 @@ TRACK = Track(
     demo=demo.write,
     site=SITE,
     media=media,
+    media_paths=("video_path",),
     families=FAMILIES,
     embeddings=EMBEDDINGS,
     submission=Submission(id_column="pid"),
