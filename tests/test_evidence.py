@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from scipy.stats import ttest_rel
 
 from smp.evidence import Gain, gain, judge
@@ -39,6 +40,17 @@ def test_seeds_that_disagree_leave_it_open():
     b[:, 0] += 0.6 * rng.normal(size=2000)  # a gain in one seed of two
     assert gain(MAE, y, a[:, :1], b[:, :1]).answer == "yes"
     assert gain(MAE, y, a, b).answer == "not resolved"
+
+
+def test_the_degrees_of_freedom_are_those_of_welch_and_satterthwaite():
+    rng = np.random.default_rng(7)
+    y, a = predictions(rng, 400, 4, 0.5)
+    b = a + 0.01 + 0.02 * rng.normal(size=(1, 4))
+    found, of_seed = gain(MAE, y, a, b), [MAE(y, q) - MAE(y, p) for p, q in zip(a.T, b.T)]
+    seeds = np.var(of_seed, ddof=1) / 4
+    posts = found.se**2 - seeds
+    freedom = (posts + seeds) ** 2 / (seeds**2 / 3)
+    assert posts > 0 and found.p == pytest.approx(2 * student.sf(abs(np.mean(of_seed)) / found.se, freedom))
 
 
 def test_groups_that_move_together_count_as_one():

@@ -6,7 +6,7 @@ import pytest
 
 from smp import paths
 from smp.errors import DataError
-from smp.folds import label_blocks, load_folds, make_folds, months, time_blocks
+from smp.folds import label_blocks, label_level, load_folds, make_folds, months, time_blocks
 from smp.tracks.base import Data, Split
 
 SPLIT = Split()
@@ -99,3 +99,22 @@ def test_blocks_of_some_training_posts_count_every_other_post_as_later():
     assert set(block[earlier]) == set(range(N_FOLDS))
     finer = label_blocks(data, earlier, 4 * N_FOLDS)
     np.testing.assert_array_equal(finer // 4, block)  # finer blocks lie inside these
+
+
+def test_the_level_goes_from_one_blocks_mean_label_to_the_next_and_stays_flat_outside():
+    data, rows, k = data_of(), np.arange(300), 4
+    seconds = data.items["time"].to_numpy("datetime64[s]").astype(float)
+    order = rows[np.argsort(seconds[rows], kind="stable")]
+    quarters = np.array_split(order, k)  # 300 posts at moments of their own: equal quarters in time
+    middle, mean = ([values[q].mean() for q in quarters] for values in (seconds, data.labels))
+    level = label_level(data, rows, k)
+    for i in range(len(data)):
+        after = np.searchsorted(middle, seconds[i])
+        if 0 < after < k:
+            share = (seconds[i] - middle[after - 1]) / (middle[after] - middle[after - 1])
+            wanted = mean[after - 1] + share * (mean[after] - mean[after - 1])
+        else:
+            wanted = mean[0 if after == 0 else k - 1]
+        assert level[i] == pytest.approx(wanted)
+    both = label_level(Data(data.items, np.stack([data.labels, -data.labels], axis=1)), rows, k)
+    np.testing.assert_allclose(both, np.stack([level, -level], axis=1))

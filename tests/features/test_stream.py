@@ -72,6 +72,18 @@ def test_stream_counts_and_gaps_equal_a_loop_over_the_posts(random_posts, plain)
                 np.testing.assert_allclose(row["rate"], rate, rtol=1e-6)
 
 
+def test_the_last_days_of_one_key_are_not_the_first_days_of_the_next(make_posts):
+    day = 86_400
+    posts = make_posts(
+        [
+            {"Postdate": str(1_400_000_000 + days * day), "Category": name}
+            for name, every in (("a", (0, 29, 30)), ("b", (0, 1, 30)))
+            for days in every
+        ]
+    )
+    np.testing.assert_allclose(stream.build(posts)["stream_category_today"], np.log(2), rtol=1e-6)
+
+
 def test_the_order_of_the_rows_and_the_split_play_no_part(random_posts):
     other = random_posts.sample(frac=1, random_state=1)
     other["split"] = "train"
