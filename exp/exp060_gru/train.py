@@ -17,4 +17,4 @@ class Config(Network):
 
 
 if __name__ == "__main__":
-    run_network(__file__, Config, TRACK)
+    run_network(__file__, Config, TRACK, {"seeds": (0, 1, 2)})

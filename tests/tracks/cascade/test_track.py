@@ -26,7 +26,7 @@ TINY = {
     "exp060_gru": ("--seeds", "0", "--steps", "3"),
     "exp061_concat": ("--seeds", "0", "--steps", "3", "--length", "12"),
     "exp062_casft": ("--seeds", "0", "--steps", "3", "--length", "12"),
-    "exp063_autocas": ("--seeds", "0", "--steps", "3", "--model.model", "random"),
+    "exp063_autocas": ("--seeds", "0", "--steps", "3", "--model.model", "RANDOM"),
     "exp069_fusion": ("--trials", "5", "--parents", "exp060_lgbm", "exp060_gru", "exp061_concat", "exp062_casft"),
     "exp064_ingredients": ("--seeds", "0"),
 }

@@ -248,7 +248,8 @@ def tensors_of(model: Architecture, inputs: Inputs, scales: dict[str, Scale], ro
 def fit(config: Network, inputs: Inputs, answers: Answers, rows: np.ndarray, seed: int) -> Fitted:
     """Train a network on the named rows."""
     model, events = config.model, inputs.events
-    training = replace(config.training, epochs=-(-config.steps * config.training.batch_size // len(rows)))
+    batches = -(-len(rows) // config.training.batch_size)
+    training = replace(config.training, epochs=-(-config.steps // batches))
     scales = {name: Scale.of(values[rows]) for name, values in (vars(inputs) | vars(answers)).items() if name in SCALES}
     scales["marks"] = Scale.of(events.marks[rows][events.mask[rows]])
     tensors = tensors_of(model, inputs, scales, rows)
