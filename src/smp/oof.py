@@ -1,5 +1,6 @@
 """The only K-fold loop: which rows a model learns from and predicts, and the prediction tables that come of it."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from smp.errors import DataError
 from smp.folds import label_blocks, months, time_blocks
 from smp.progress import progress
 from smp.tracks.base import Data, Split
+
+log = logging.getLogger("smp")
+LEAST = 20  # rows that a part learns from, whether or not their labels were known
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +65,24 @@ def parts_of(data: Data, folds: pd.DataFrame, split: Split) -> list[Part]:
     else:
         block = time_blocks(time.iloc[at], split.blocks, split.shares)
         cuts += [("forward", str(b), at[block < b], at[block == b]) for b in range(1, split.blocks - 1)]
-    parts = [Part(kind, key, _known(data.items, train, query, split), query) for kind, key, train, query in cuts]
+    parts = [Part(k, key, _known(k + key, data.items, train, query, split), query) for k, key, train, query in cuts]
     return [*parts, Part("full", "", at, np.setdiff1d(np.arange(len(data)), at))]
 
 
-def _known(items: pd.DataFrame, train: np.ndarray, query: np.ndarray, split: Split) -> np.ndarray:
-    """Of the rows `train` those whose label was known before the first of `query`, or that lie after it."""
+def _known(name: str, items: pd.DataFrame, train: np.ndarray, query: np.ndarray, split: Split) -> np.ndarray:
+    """Of the rows `train` those whose label was known before the first of `query`, or that lie after it.
+
+    All of them where that leaves fewer than LEAST, as where labels take longer than the data last; log.txt says so.
+    """
     if split.purge is None:
         return train
     start, when = items["time"].iloc[query].min(), items["time"].iloc[train]
     known = items[split.purge].iloc[train] if isinstance(split.purge, str) else when + split.purge
-    return train[((when >= start) | (known <= start)).to_numpy()]
+    kept = train[((when >= start) | (known <= start)).to_numpy()]
+    if len(kept) < min(LEAST, len(train)):
+        log.warning("%s: only %d of %d labels were known by then: learns from all", name, len(kept), len(train))
+        return train
+    return kept
 
 
 def holdout_of(parts: Sequence[Part]) -> Part:

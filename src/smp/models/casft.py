@@ -21,7 +21,7 @@ class CasFT:
     cues: bool = True  # False: the trend is not told the intensity's integrals over the intervals
     weight: float = 0.5  # of the trend's loss
     steps: int = 200  # T
-    ddim: int = 10
+    ddim: int = 5  # steps of a draw
     draws: int = 8  # trends averaged for a prediction
     width: int = 64
 

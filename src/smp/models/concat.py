@@ -17,7 +17,7 @@ class ConCat:
     heads: int = 2
     head: int = 32
     dropout: float = 0.1
-    solver: Solver = Solver()
+    solver: Solver = Solver("midpoint")
     ode: bool = True  # False: the state stands still between events
     likelihood: float = 0.1  # weight of the events' log-likelihood, per event; 0: no point process at all
     propagated: bool = True  # False: the state after the last event is read, not that at the observation's end

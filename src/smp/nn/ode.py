@@ -13,7 +13,7 @@ from torchdiffeq import odeint, odeint_adjoint
 class Solver:
     """How the ODE of a gap is integrated; each gap is scaled to [0, 1], so that the irregular gaps are one batch."""
 
-    method: Literal["rk4", "dopri5"] = "rk4"
+    method: Literal["rk4", "midpoint", "dopri5"] = "rk4"
     steps: int = 1  # of a fixed-step method, in each gap
     tolerance: float = 1e-4  # of dopri5, relative and absolute
     adjoint: bool = False  # gradients by a second ODE: memory that does not grow with the steps
@@ -33,10 +33,10 @@ class Path(NamedTuple):
 class Field(nn.Module):
     """dh/ds = f(h), and beside it dA/ds = intensity(h) > 0: one network, as both are always needed."""
 
-    def __init__(self, width: int, hidden: int, scale: float, moves: bool):
+    def __init__(self, width: int, scale: float, moves: bool):
         super().__init__()
         self.scale, self.moves = scale, moves
-        self.inner, self.outer = nn.Linear(width, hidden), nn.Linear(hidden, width + 1)
+        self.inner, self.outer = nn.Linear(width, width), nn.Linear(width, width + 1)
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """State (B, H) -> velocity (B, H) and intensity (B, 1) in events per unit of the clock."""
@@ -67,11 +67,11 @@ class JumpODE(nn.Module):
     events, as a recurrent network does (the intensity is then constant there).
     """
 
-    def __init__(self, inputs: int, width: int, scale: float, solver: Solver, hidden: int = 0, moves: bool = True):
+    def __init__(self, inputs: int, width: int, scale: float, solver: Solver, moves: bool = True):
         super().__init__()
         self.solver = solver
         self.first = nn.Parameter(torch.zeros(width))
-        self.field = Field(width, hidden or 2 * width, scale, moves)
+        self.field = Field(width, scale, moves)
         self.jump = nn.GRUCell(inputs, width)
 
     def forward(self, x: Tensor, clock: Tensor, mask: Tensor, end: float, later: Tensor | None = None) -> Path:
@@ -112,8 +112,8 @@ class JumpODE(nn.Module):
             return torch.cat([state[:, :-1], state[:, -1:] + gap * self.field(state[:, :-1])[1]], dim=1)
         solve = odeint_adjoint if solver.adjoint else odeint
         how = (
-            {"method": "rk4", "options": {"step_size": 1 / solver.steps}}
-            if solver.method == "rk4"
+            {"method": solver.method, "options": {"step_size": 1 / solver.steps}}
+            if solver.method != "dopri5"
             else {"method": "dopri5", "rtol": solver.tolerance, "atol": solver.tolerance}
         )
         return solve(_Gap(self.field, gap), state, unit, **how)[-1]

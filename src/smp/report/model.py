@@ -13,7 +13,7 @@ from smp.oof import parts_of
 from smp.report.results import Results
 from smp.runner import part_matrix
 
-ROWS = 2000  # test posts explained
+ROWS = 2000  # posts explained
 SHOWN = 20  # features drawn
 
 
@@ -40,7 +40,10 @@ def representative(results: Results) -> str:
 
 
 def explain(results: Results) -> Explanation | None:
-    """Exact TreeSHAP values of test posts by the representative as it was fitted on all labels; kept once made."""
+    """Exact TreeSHAP values by the representative as it was fitted on all labels; kept once made.
+
+    Of test posts, or of the holdout's where a track has no test.
+    """
     name = representative(results)
     if not name:
         return None
@@ -61,9 +64,10 @@ def _explain(results: Results, name: str) -> dict[str, pd.DataFrame]:
     model = learners.load(kept / "label0" if (kept / "label0").exists() else kept)
     folds, split = read_table(paths.fold_table(results.track)), tracks.get(results.track).split
     full = next(p for p in parts_of(data, folds, split) if p.kind == "full")
+    asked = full.query if len(full.query) else data.ids.get_indexer(folds.index[folds["holdout"]])
     X = features.load(results.track, config["features"], data)
     X = part_matrix(results.track, X, config["label_features"], data, full, seed, config["label_blocks"])
-    rows = np.sort(np.random.default_rng(0).permutation(full.query)[:ROWS])
+    rows = np.sort(np.random.default_rng(0).permutation(asked)[:ROWS])
     values = X.take(rows).dense()
     shap = model.booster.predict(values, pred_contrib=True)[:, :-1]  # the last column is the mean prediction
     gain = np.array([model.importance()[n] for n in X.names])

@@ -77,6 +77,7 @@ class Results:
         (what the post adds to the track's error), seen (the user has posts among those the prediction was learnt from).
         """
         oof, folds = read_table(self.folder / self.final / "oof.parquet"), read_table(paths.fold_table(self.track))
+        folds = folds[folds["fold"] >= 0]  # of a rolling split the first block is predicted by nothing
         rows, pred = self.posts.loc[folds.index], oof.loc[folds.index].filter(like="pred").to_numpy()
         table = rows[["time", "label"]].assign(fold=folds["fold"], holdout=folds["holdout"], pred=pred[:, 0])
         if "category" in rows and rows["category"].notna().any():

@@ -33,7 +33,8 @@ def of_track(results: Results) -> Iterator[tuple[str, str]]:
     yield "studies", "\n".join(exhibits(results, "studies"))
     yield "what the model looks at", "\n".join(looks_at(results))
     yield "where it errs", "\n".join(errors(results))
-    yield "the submission", "\n".join(submission(results))
+    if tracks.get(results.track).submission:
+        yield "the submission", "\n".join(submission(results))
     yield "run times and memory", "\n".join(costs(results))
 
 
@@ -59,7 +60,7 @@ def exhibits(results: Results, section: str) -> Iterator[str]:
 def in_short(found: list[Results]) -> str:
     parts = [
         "<p>The task: say how popular a post will be before it is shown, from its picture or video, its words, its "
-        "category, time and place, and its user. Models learn from earlier posts; <b>holdout</b> is the last fifth in "
+        "category, time and place, and its user. Models learn from earlier posts; <b>holdout</b> is the last block in "
         "time, predicted by models that saw only what came before, and the number to believe; <b>cv</b> is over all "
         "labelled posts, each predicted by a model that did not learn from its block of time.</p>"
     ]
@@ -119,12 +120,12 @@ def data(results: Results) -> Iterator[str]:
     posts, label = results.posts, results.posts["label"].dropna()
     test = posts[posts["split"] == "test"]
     known = test["user_id"].isin(posts.loc[posts["split"] == "train", "user_id"].unique()).mean()
+    of_test = f"{known:.0%} of the test posts are by users who are in train too. " if len(test) else ""
     yield (
         f"<p>{len(posts) - len(test):,} posts to learn from and {len(test):,} to predict, by "
         f"{posts['user_id'].nunique():,} users, from {posts['time'].min():%d %b %Y} to {posts['time'].max():%d %b %Y}; "
-        f"{known:.0%} of the test posts are by users who are in train too. Labels run from {label.min():.2f} to "
-        f"{label.max():.2f}: mean {label.mean():.2f}, median {label.median():.2f}, standard deviation "
-        f"{label.std():.2f}.</p>"
+        f"{of_test}Labels run from {label.min():.2f} to {label.max():.2f}: mean {label.mean():.2f}, median "
+        f"{label.median():.2f}, standard deviation {label.std():.2f}.</p>"
     )
     drawn = [
         (figures.labels(label), "Labels of the training posts."),
@@ -177,7 +178,7 @@ def looks_at(results: Results) -> Iterator[str]:
         return
     yield (
         f"<p>{html.escape(explanation.experiment)}, the best LightGBM in the final model, as fitted on all labels; "
-        f"exact TreeSHAP values of {len(explanation.shap):,} test posts. A value is what a feature adds to one post's "
+        f"exact TreeSHAP values of {len(explanation.shap):,} posts. A value is what a feature adds to one post's "
         "predicted label.</p>"
     )
     summary = figures.shap_summary(explanation), "How: a dot a post; red where the feature is high; grey: missing."

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from smp.errors import DataError
+from smp.models import autocas
 from smp.models.autocas import AutoCas, AutoCasNetwork
 from smp.models.casft import CasFT
 from smp.models.concat import ConCat
@@ -24,7 +26,7 @@ MODELS = {
     "casft": CasFT(SMALL, intervals=4, width=16, draws=4),
     "gaussian": CasFT(SMALL, intervals=4, width=16, draws=4, trend="gaussian", cues=False),
     "no trend": CasFT(SMALL, intervals=4, trend="none"),
-    "autocas": AutoCas(model="random", slices=8, layers=1),
+    "autocas": AutoCas(slices=8, layers=1),
     "no model": AutoCas(weights="none", slices=8),
     "gru": GRU(state=8, head=8),
 }
@@ -118,7 +120,7 @@ def test_answers_count_what_came_later(sample):
 
 def test_a_position_of_autocas_reads_no_later_slice():
     torch.manual_seed(0)
-    network = AutoCasNetwork(AutoCas(model="random", slices=6), 5, 6).eval()
+    network = AutoCasNetwork(AutoCas(slices=6), 5, 6).eval()
     batch = {"slices": torch.randn(3, 6, 5), "known": torch.randn(3, 6, 6)}
     changed = {k: torch.cat([v[:, :4], torch.randn_like(v[:, 4:])], dim=1) for k, v in batch.items()}
     with torch.no_grad():
@@ -126,11 +128,15 @@ def test_a_position_of_autocas_reads_no_later_slice():
         assert not torch.allclose(network.predict(batch), network.predict(changed), atol=1e-3)
 
 
-def test_a_frozen_decoder_learns_nothing_and_a_random_one_says_so():
-    network = AutoCasNetwork(AutoCas(model="random"), 5, 6)
-    assert network.is_random and not any(p.requires_grad for p in network.decoder.parameters())
-    trained = AutoCasNetwork(AutoCas(model="random", weights="trained"), 5, 6)
-    assert not trained.is_random and all(p.requires_grad for p in trained.decoder.parameters())
+def test_a_frozen_decoder_learns_nothing_and_a_package_that_is_not_there_is_named(monkeypatch):
+    network = AutoCasNetwork(AutoCas(), 5, 6)
+    assert not any(p.requires_grad for p in network.decoder.parameters())
+    trained = AutoCasNetwork(AutoCas(weights="trained"), 5, 6)
+    assert all(p.requires_grad for p in trained.decoder.parameters())
+    monkeypatch.setattr(autocas.importlib.util, "find_spec", lambda name: None)
+    assert autocas.at_hand() == "RANDOM"
+    with pytest.raises(DataError, match="pip install"):
+        AutoCasNetwork(AutoCas(autocas.SMOLLM2), 5, 6)
 
 
 def test_a_hawkes_process_is_recovered_and_beats_poisson():

@@ -28,7 +28,6 @@ from smp.tracks.cascade.events import Events
 
 Architecture = ConCat | CasFT | AutoCas | GRU
 SCALES = ("scalars", "marks", "slices", "known", "label", "trend", "earlier", "following")
-PROCESSES = ("concat", "hawkes", "poisson", "concat_distance", "poisson_distance")
 BATCH = 512  # cascades predicted at once
 
 
@@ -248,7 +247,8 @@ def tensors_of(model: Architecture, inputs: Inputs, scales: dict[str, Scale], ro
 def fit(config: Network, inputs: Inputs, answers: Answers, rows: np.ndarray, seed: int) -> Fitted:
     """Train a network on the named rows."""
     model, events = config.model, inputs.events
-    training = replace(config.training, epochs=-(-config.steps * config.training.batch_size // len(rows)))
+    batches = -(-len(rows) // config.training.batch_size)
+    training = replace(config.training, epochs=-(-config.steps // batches))
     scales = {name: Scale.of(values[rows]) for name, values in (vars(inputs) | vars(answers)).items() if name in SCALES}
     scales["marks"] = Scale.of(events.marks[rows][events.mask[rows]])
     tensors = tensors_of(model, inputs, scales, rows)
@@ -284,40 +284,41 @@ def _shape(model: Architecture, inputs: Inputs, tensors: dict[str, Tensor]) -> d
     return shape
 
 
-def trend_quality(fitted: Fitted, inputs: Inputs, answers: Answers, rows: np.ndarray, draws: int = 100) -> dict:
-    """How well the draws of a CasFT know the trend of the rows: share inside their middle 80 %, and mean CRPS."""
+def trend_quality(
+    fitted: Fitted, inputs: Inputs, answers: Answers, rows: np.ndarray, draws: int = 100
+) -> tuple[np.ndarray, np.ndarray]:
+    """How well the draws of a CasFT know the trend of the rows: (m,) each, the share of its intervals whose count lies
+    inside the middle 80 % of the draws, and the CRPS."""
     noise = np.random.default_rng(0).standard_normal((draws, fitted.model.intervals))
     drawn, true = np.sort(fitted.trends(inputs, rows, noise), axis=1), answers.trend[rows]
     low, high = np.quantile(drawn, [0.1, 0.9], axis=1)
     rank = (2 * np.arange(1, draws + 1) - draws - 1)[:, None]  # E|X - X'| of sorted draws
     crps = np.abs(drawn - true[:, None]).mean(1) - (rank * drawn).sum(1) / draws**2
-    return {"inside_80": float(((true >= low) & (true <= high)).mean()), "crps": float(crps.mean())}
+    return ((true >= low) & (true <= high)).mean(1), crps.mean(1)
 
 
-def process_quality(fitted: Fitted, inputs: Inputs, train: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-    """Mean log-likelihood an event (on the clock) of held-out cascades under a ConCat, and under a Poisson and a Hawkes
-    process fitted to the training rows; and how far the rescaled times are from exponential ones (Kolmogorov-Smirnov).
+def whole(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    """Those of the rows whose cascades are not thinned: every event is there."""
+    return rows[(inputs.events.weight[rows] <= 1).all(axis=1)]
 
-    Only cascades that are not thinned: of those every event is there.
-    """
-    events, network = inputs.events, fitted.network
-    whole = (events.weight <= 1).all(axis=1)
-    train, rows = train[whole[train]], rows[whole[rows]]
-    if not (len(train) and len(rows)):
-        return {"cascades": 0, **dict.fromkeys(PROCESSES, np.nan)}
-    mask = torch.as_tensor(events.mask[rows])
+
+def process_quality(fitted: Fitted, inputs: Inputs, rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """(m,) log-likelihoods on the clock of whole cascades under a ConCat, and how far their rescaled times are from
+    exponential ones (Kolmogorov-Smirnov)."""
+    mask, trunk = torch.as_tensor(inputs.events.mask[rows]), fitted.network.trunk
     with torch.no_grad(), one_thread():
-        batch = tensors_of(fitted.model, inputs, fitted.scales, rows)
-        path = network.trunk(batch)
-        made = network.trunk.ode.log_likelihood(path, mask, mask.float()).double().numpy()
-    between = np.diff(path.so_far.numpy(), axis=1)[events.mask[rows][:, 1:]]
-    past, query = _sequences(events, train), _sequences(events, rows)
+        path = trunk(tensors_of(fitted.model, inputs, fitted.scales, rows))
+        made = trunk.ode.log_likelihood(path, mask, mask.float()).double().numpy()
+    between = np.diff(path.so_far.numpy(), axis=1)[mask[:, 1:].numpy()]
+    return made, float(kstest(between, "expon").statistic)
+
+
+def rival_processes(inputs: Inputs, train: np.ndarray, rows: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
+    """The same of processes fitted to the whole cascades `train`: Hawkes and Poisson, and the latter's distance."""
+    past, query = (
+        sequences.Sequences(*(getattr(inputs.events, name)[part] for name in ("marks", "clock", "weight", "mask")))
+        for part in (train, rows)
+    )
     flat = (past.mask.sum(1) - 1).mean() * np.diff(query.clock, axis=1)[query.mask[:, 1:]]
-    totals = made.sum(), processes.hawkes(past, query)[0].sum(), processes.poisson(past, query).sum()
-    of_event = np.array(totals) / (query.mask.sum() - len(rows))
-    distances = (kstest(times, "expon").statistic for times in (between, flat))
-    return {"cascades": len(rows), **dict(zip(PROCESSES, map(float, [*of_event, *distances])))}
-
-
-def _sequences(events: sequences.Sequences, rows: np.ndarray) -> sequences.Sequences:
-    return sequences.Sequences(*(getattr(events, name)[rows] for name in ("marks", "clock", "weight", "mask")))
+    made = {"hawkes": processes.hawkes(past, query)[0], "poisson": processes.poisson(past, query)}
+    return made, float(kstest(flat, "expon").statistic)

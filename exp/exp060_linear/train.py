@@ -1,0 +1,22 @@
+"""Ridge regression with curves on all features. Parents: none. Asks: what does an additive model reach?"""
+
+from dataclasses import dataclass
+
+from smp.experiment import Experiment
+from smp.learners import Linear
+from smp.runner import run_cv
+
+TRACK = "cascade"
+GROUP = "systems"
+PARENTS = ()
+
+
+@dataclass(frozen=True)
+class Config(Experiment):
+    features: tuple[str, ...] = ("temporal", "structural", "publish", "circle")
+    learner: Linear = Linear()
+    seeds: tuple[int, ...] = (0,)
+
+
+if __name__ == "__main__":
+    run_cv(__file__, Config, TRACK)
