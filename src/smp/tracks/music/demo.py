@@ -1,7 +1,7 @@
 """Generated songs in the layout of SpotGenTrack, from a stated model.
 
     popularity = round(clip(L, 0, 100))
-    L = 40 + level + 5 sound + 4 words + 5 hook + genre + album, N(0, 4^2) + noise, N(0, 6^2)
+    L = 40 + level + 8 sound + 6 words + 5 hook + genre + album, N(0, 4^2) + noise, N(0, 6^2)
 
     level   of an artist when a song comes out: N(0, 12^2), drifting 3 a year as a random walk
     sound   a direction in the descriptors and in the low-level block, standard normal
@@ -21,7 +21,7 @@ from scipy.io import wavfile
 
 RATE, SECONDS = 22_050, 1.5  # of a recording
 START, DAYS = np.datetime64("2012-01-01"), 3_650
-LOW_LEVEL, WORDS, COUNTS = 40, 32, 4
+LOW_LEVEL, WORDS, COUNTS = 80, 48, 4
 GENRES = {"pop": 3.0, "rap": 1.0, "rock": 0.0, "jazz": -4.0, "folk": -2.0, "metal": -1.0}
 RECORDED = 320  # songs with a recording
 
@@ -42,7 +42,6 @@ def write(folder: Path, n: int, seed: int, last: float) -> tuple[np.ndarray, np.
     artists, albums = max(n // 30, 8), max(n // 8, 20)
     of_album = rng.integers(0, artists, albums)
     begun = rng.uniform(0, 0.6, artists)
-    day = np.floor(DAYS * (begun + (0.98 - begun) * rng.random(artists))[of_album]).astype(int)
     day = np.floor(DAYS * (begun[of_album] + (0.999 - begun[of_album]) * rng.random(albums))).astype(int)
     album = np.sort(rng.integers(0, albums, n))
     album = np.argsort(np.argsort(day, kind="stable"), kind="stable")[album]  # files come in no order of time
@@ -52,11 +51,11 @@ def write(folder: Path, n: int, seed: int, last: float) -> tuple[np.ndarray, np.
     level = 12 * rng.standard_normal(artists)[:, None] + np.cumsum(steps, axis=1)
     descriptors, low = rng.standard_normal((n, 6)), rng.standard_normal((n, LOW_LEVEL))
     words = rng.standard_normal((n, WORDS))
-    sound = (descriptors[:, 0] + descriptors[:, 1] + low[:, :4].sum(axis=1)) / 6**0.5
-    said = words[:, :3].sum(axis=1) / 3**0.5
+    sound = (descriptors[:, 0] + descriptors[:, 1] + low[:, 0] + low[:, 1]) / 2
+    said = (words[:, 0] + words[:, 1]) / 2**0.5
     has_words, recorded = rng.random(n) < 0.7, np.isin(np.arange(n), rng.permutation(n)[:RECORDED])
     hook, style = rng.standard_normal(n), rng.integers(0, len(GENRES), artists)
-    known = 40 + level[artist, time // 30] + 5 * sound + 4 * said + np.array(list(GENRES.values()))[style[artist]]
+    known = 40 + level[artist, time // 30] + 8 * sound + 6 * said + np.array(list(GENRES.values()))[style[artist]]
     known = known + 5 * hook
     latent = known + 4 * rng.standard_normal(albums)[album] + 6 * rng.standard_normal(n)
     label = np.round(latent.clip(0, 100)).astype(int)
@@ -64,7 +63,7 @@ def write(folder: Path, n: int, seed: int, last: float) -> tuple[np.ndarray, np.
     ids = np.char.mod("t%05d", np.arange(n))
     date = np.char.mod("%s", START + time)
     short = rng.random(albums)[album]
-    date = np.where(short < 0.03, np.char.ljust(date.astype("<U4"), 4), np.where(short < 0.05, date.astype("<U7"), date))
+    date = np.select([short < 0.03, short < 0.05], [date.astype("<U4"), date.astype("<U7")], date)
     names = np.char.mod("Song %d", np.arange(n))
     title = names.astype(object)
     for i in rng.permutation(n)[: n // 25]:  # a song that comes again, later and on another album
@@ -79,7 +78,7 @@ def write(folder: Path, n: int, seed: int, last: float) -> tuple[np.ndarray, np.
             "popularity": label,
             "danceability": squash[:, 0],
             "energy": squash[:, 1],
-            "loudness": -8 + 2 * descriptors[:, 2],
+            "loudness": -8 + 2 * descriptors[:, 2],  # decibel
             "valence": squash[:, 3],
             "acousticness": squash[:, 4],
             "tempo": 120 + 20 * descriptors[:, 5],
@@ -102,7 +101,8 @@ def write(folder: Path, n: int, seed: int, last: float) -> tuple[np.ndarray, np.
         place.mkdir(parents=True)
     for kind, table in (("tracks", tracks), ("albums", shown), ("artists", people)):
         table.to_csv(sources / f"spotify_{kind}.csv", index=False, float_format="%.4f")
-    block = pd.DataFrame(low, columns=[f"MFCC_{j}" for j in range(LOW_LEVEL)]).assign(track_id=ids)
+    kinds = [f"{kind}_{j}" for kind in ("MFCC", "MEL") for j in range(LOW_LEVEL // 2)]
+    block = pd.DataFrame(low, columns=kinds).assign(track_id=ids)
     block.to_csv(extracted / "low_level_audio_features.csv", index=False, float_format="%.4f")
     counts = pd.DataFrame(np.exp(words[:, :COUNTS]), columns=[f"count_{j}" for j in range(COUNTS)]).assign(track_id=ids)
     counts[has_words].to_csv(extracted / "lyrics_features.csv", index=False, float_format="%.4f")

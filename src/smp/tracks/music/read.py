@@ -173,9 +173,10 @@ def _genres(artists: pd.Series, table: pd.DataFrame | None, quirks: Counter) -> 
     """Of every track those of its artists, joined by |."""
     table = _keyed(table, quirks, "artists")
     known = dict(zip(table.index, _lists(table["genres"]))) if "genres" in table else {}
-    quirks["tracks whose artist has no row"] = int((~artists.str[0].isin(known)).sum()) if known else len(artists)
+    quirks["tracks whose artist has no row"] = int((~artists.str[0].isin(table.index)).sum())
     keys, different = pd.factorize(artists.map(tuple))
-    joined = ["|".join(dict.fromkeys(g.strip().lower() for a in names for g in known.get(a, ()))) for names in different]
+    lists = ([g.strip().lower() for a in names for g in known.get(a, ())] for names in different)
+    joined = ["|".join(dict.fromkeys(names)) for names in lists]
     return pd.Series(np.array([*joined, ""], object)[keys], artists.index, dtype="str")
 
 

@@ -104,7 +104,8 @@ def _aggregate(n: int, track: np.ndarray, age: np.ndarray, y: np.ndarray, album:
 
     middle, spread = mean(y), mean(age**2) - mean(age) ** 2
     recent = (age < 2).astype(float)
-    albums = np.bincount(np.unique(track * (album.max(initial=0) + 1) + album) // (album.max(initial=0) + 1), minlength=n)
+    width = np.int64(album.max(initial=0)) + 1
+    albums = np.bincount(np.unique(track * width + album) // width, minlength=n)
     table = {
         "count": np.log1p(count),
         "mean": middle,

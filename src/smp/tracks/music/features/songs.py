@@ -87,12 +87,11 @@ def _beside(items: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _by_track(items: pd.DataFrame, table: pd.DataFrame, name: str, source: object) -> pd.DataFrame:
-    """The numbers of a table by the column that names tracks, `<name>_<j>`, and `<name>_there`, rows as in the items.
+    """A table's numbers, `<name>_<column>`, and `<name>_there`, rows as in the items; one of its columns names tracks.
 
     A column of vectors becomes a column a number. Raises DataError where no column names a track.
     """
-    values = np.empty((len(items), 0), np.float32)
-    there = np.zeros(len(items), bool)
+    columns, there = {}, np.zeros(len(items), bool)
     if len(table) and len(table.columns):
         names = {c: t.astype("str") for c, t in table.items() if not pd.api.types.is_float_dtype(t) and _is_plain(t)}
         hits = {c: t.isin(items.index).sum() for c, t in names.items()}
@@ -101,13 +100,13 @@ def _by_track(items: pd.DataFrame, table: pd.DataFrame, name: str, source: objec
             raise DataError(f"{source}: no column names a track, such as {items.index[0]}; call one track_id")
         row = pd.Index(names[key].drop_duplicates()).get_indexer(items.index)
         table = table[~names[key].duplicated()]
-        blocks = [_values(column) for c, column in table.items() if c != key]
-        blocks = [b[:, np.isfinite(b).any(axis=0)] for b in blocks if b.size]
-        values = np.hstack([np.empty((len(table), 0), np.float32), *blocks])
-        values = np.where(row[:, None] >= 0, values[row], np.float32(np.nan))
-        there = np.isfinite(values).any(axis=1)
-    frame = pd.DataFrame(values, items.index).add_prefix(f"{name}_")
-    return frame.assign(**{f"{name}_there": there.astype(np.float32)})
+        for c, column in table.items():
+            found = _values(column) if c != key else np.empty((len(table), 0), np.float32)
+            found = np.where(row[:, None] >= 0, found[row], np.float32(np.nan))
+            there |= np.isfinite(found).any(axis=1)
+            many = f"{name}_{c}_{{}}" if found.shape[1] > 1 else f"{name}_{c}"
+            columns |= {many.format(j): found[:, j] for j in range(found.shape[1])}
+    return pd.DataFrame(columns | {f"{name}_there": there.astype(np.float32)}, items.index)
 
 
 def _is_plain(column: pd.Series) -> bool:
@@ -121,7 +120,7 @@ def _values(column: pd.Series) -> np.ndarray:
         width = max((len(v) for v in vectors if v is not None), default=0)
         blank = np.full(width, np.nan, np.float32)
         return np.array([v if v is not None and len(v) == width else blank for v in vectors], np.float32)
-    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+    if not pd.api.types.is_numeric_dtype(column):
         return np.empty((len(column), 0), np.float32)
     with np.errstate(over="ignore"):
         found = official.numbers(column) if column.dtype != bool else column.to_numpy(np.float64)
