@@ -77,9 +77,7 @@ class LyricNetNetwork(nn.Module):
         self.norm = nn.BatchNorm1d(total)
         sizes = (total, *config.layers)
         layers = [
-            layer
-            for a, b in pairwise(sizes)
-            for layer in (nn.Linear(a, b), nn.SELU(), nn.Dropout(config.dropout))
+            layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SELU(), nn.Dropout(config.dropout))
         ]
         self.head = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
         self.loss = functional.l1_loss if config.objective == "l1" else functional.mse_loss

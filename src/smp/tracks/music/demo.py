@@ -66,7 +66,7 @@ def write(folder: Path, n: int, seed: int, last: float) -> tuple[np.ndarray, np.
     date = np.select([short < 0.03, short < 0.05], [date.astype("<U4"), date.astype("<U7")], date)
     names = np.char.mod("Song %d", np.arange(n))
     title = names.astype(object)
-    for i in rng.permutation(n)[: n // 25]:  # a song that comes again, later and on another album
+    for i in rng.permutation(n)[: n // 8]:  # a song that comes again, later and on another album
         others = np.flatnonzero((artist == artist[i]) & (time > time[i]))
         if len(others):
             title[others[0]] = f"{names[i]} - Remastered"

@@ -17,9 +17,7 @@ HIT = 65  # popularity from which a track is a hit
 SEQUENCE = ("releases", "mean", "max", "hits")
 
 
-def history(
-    items: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int, events: pd.DataFrame
-) -> pd.DataFrame:
+def history(items: pd.DataFrame, y: np.ndarray, block: np.ndarray, seed: int, events: pd.DataFrame) -> pd.DataFrame:
     """The family `history`, the CTD aggregate, of the labels that are shown: one row a track, float32.
 
     Popularity of the earlier releases: count (log1p), mean, sd, min, median, max, last, recent (weights halved every
