@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -58,7 +59,7 @@ def terms_of(text: str, terms: Terms) -> list[str]:
     if terms == "none":
         return []
     said = tokens.words(text)
-    said = [*said, *(f"{a} {b}" for a, b in zip(said, said[1:]))]
+    said = [*said, *(f"{a} {b}" for a, b in pairwise(said))]
     return [*said, *tokens.emojis(text)] if terms == "all" else said
 
 
@@ -79,12 +80,8 @@ def heads(sparse: csr_matrix | None, dense: np.ndarray, y: np.ndarray, part: Par
     from sklearn.linear_model import LogisticRegression, Ridge
 
     scale = np.sqrt((dense[part.train] ** 2).sum(axis=1).mean()) if dense.size else 1.0
-    X = (
-        csr_matrix(dense / max(scale, 1e-9))
-        if sparse is None
-        else hstack([sparse, csr_matrix(dense / max(scale, 1e-9))])
-    )
-    X = csr_matrix(X)
+    columns = csr_matrix(dense / max(scale, 1e-9))
+    X = columns if sparse is None else hstack([sparse, columns], format="csr")
     if y.ndim == 1:
         return Ridge(alpha=2.0 / strength).fit(X[part.train], y[part.train]).predict(X[part.query])
     out = np.zeros((len(part.query), y.shape[1]))

@@ -6,9 +6,7 @@ import unicodedata
 import emoji
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-WIDE = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
-)  # written without spaces: pairs of characters are words
+WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")  # without spaces: pairs are words
 VARIANT = re.compile("[\ufe0f\U0001f3fb-\U0001f3ff]")  # colour of text or skin: the same emoji
 
 

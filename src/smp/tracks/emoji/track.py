@@ -42,9 +42,7 @@ TRACK = Track(
     },
     final="exp096_emoji_graph",
     exhibits=(
-        Exhibit(
-            "exp097_ingredients", "ingredients.csv", "The emoji graph beside its rivals, and without an ingredient"
-        ),
+        Exhibit("exp097_ingredients", "ingredients.csv", "The emoji graph, its rivals, and each ingredient out"),
         Exhibit("exp097_ingredients", "tasks.csv", "Every system, task by task"),
     ),
 )

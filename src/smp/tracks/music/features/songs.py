@@ -38,7 +38,8 @@ def lyrics(items: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame(index=items.index)
     if files:
         try:
-            table = pd.read_parquet(files[0]).reset_index()
+            table = pd.read_parquet(files[0])
+            table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
         except (ValueError, OSError) as error:
             raise DataError(f"{files[0]}: not a readable parquet file ({str(error).splitlines()[0]})") from None
     return _by_track(items, table, "lyrics", files)
