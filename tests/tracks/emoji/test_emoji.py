@@ -64,7 +64,7 @@ def task(folder, name, **splits):
 
 def test_tasks_become_classes_and_a_drawn_order_is_stratified(tmp_path):
     task(tmp_path, "irony", train=([f"a {i} 😀" for i in range(60)], [i % 3 == 0 for i in range(60)]))
-    task(tmp_path, "mood", train=(["x", "x", "y", ""], [0, 1, 2, 0]), test=(["z"], None), val=(["v", "w"], [0, "?"]))
+    task(tmp_path, "mood", train=(["x", "x", "y", " "], [0, 1, 2, 0]), test=(["z"], None), val=(["v", "w"], [0, "?"]))
     for path in tmp_path.glob("irony/*labels.txt"):
         path.write_text(path.read_text().replace("True", "1").replace("False", "0"))
     data, quirks = read(tmp_path)
@@ -221,7 +221,11 @@ def test_masked_links_leave_with_their_reverses(monkeypatch):
     real = emoji_graph.wires
     monkeypatch.setattr(emoji_graph, "wires", lambda edges, flow=None: seen.append(real(edges, flow)) or seen[-1])
     asked = []
-    told = lambda made, pair, e, rng: asked.append((pair, e)) or made["post"].sum()  # noqa: E731
+
+    def told(made, pair, links, rng):
+        asked.append((pair, links))
+        return made["post"].sum()
+
     monkeypatch.setattr(emoji_graph, "link_loss", told)
     rng = np.random.default_rng(0)
     edges = {p: np.unique(rng.integers(0, 9, (2, 40)), axis=1) for p in PAIRS}

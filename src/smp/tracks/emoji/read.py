@@ -53,7 +53,8 @@ def _tasks(folder: Path, quirks: Counter) -> Data:
     tables = []
     for path in [p for p in files(folder) if p.name.endswith("_text.txt")]:
         task, split = path.parent.name, path.name.split("_")[0]
-        text = [line.decode() for line in official.read_lines(path, quirks)]
+        text = [line.decode().strip() for line in official.read_lines(path, quirks)]
+        text += [""] * (path.read_bytes().rstrip(b"\n").count(b"\n") + 1 - len(text))  # texts of spaces at the end
         given = path.with_name(f"{split}_labels.txt")
         label = [line.strip().decode() for line in official.read_lines(given, quirks)] if given.is_file() else []
         if label and len(label) != len(text):
