@@ -22,13 +22,14 @@ START = np.datetime64("2000-01-01", "s")  # of a made-up order, where there is n
 
 
 def files(folder: Path) -> list[Path]:
-    """What `read` reads. Raises DataError where neither layout is there."""
-    if (folder / POSTS).is_file():
-        return [folder / POSTS]
-    texts = [path for split in SPLITS for path in sorted(folder.glob(f"*/{split}_text.txt"))]
+    """What `read` reads: posts.jsonl where it is there, else the tasks' texts and labels. Raises DataError where neither
+    layout is there."""
+    found = official.index(folder)
+    if posts := official.locate(found, {POSTS: POSTS}, SITE):
+        return [posts[POSTS]]
+    texts = [path for split in SPLITS for path in sorted(found.get(f"{split}_text.txt", ()))]
     labels = [p.with_name(p.name.replace("_text", "_labels")) for p in texts]
     if not any(p.is_file() for p in labels):
-        found = official.index(folder)
         raise official.missing(folder, found, [f"{POSTS}, or <task>/train_text.txt and train_labels.txt"], SITE)
     return texts + [p for p in labels if p.is_file()]
 
@@ -45,13 +46,14 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     each task, so that folds in time are stratified folds.
     """
     quirks: Counter = Counter()
-    data = _posts(folder / POSTS, quirks) if (folder / POSTS).is_file() else _tasks(folder, quirks)
+    first, *_ = there = files(folder)
+    data = _posts(first, quirks) if first.name == POSTS else _tasks(folder, there, quirks)
     return data, {name: n for name, n in quirks.items() if n}
 
 
-def _tasks(folder: Path, quirks: Counter) -> Data:
+def _tasks(folder: Path, paths: list[Path], quirks: Counter) -> Data:
     tables = []
-    for path in [p for p in files(folder) if p.name.endswith("_text.txt")]:
+    for path in [p for p in paths if p.name.endswith("_text.txt")]:
         task, split = path.parent.name, path.name.split("_")[0]
         text = [line.decode().strip() for line in official.read_lines(path, quirks)]
         text += [""] * (path.read_bytes().rstrip(b"\n").count(b"\n") + 1 - len(text))  # texts of spaces at the end
