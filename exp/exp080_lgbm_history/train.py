@@ -15,7 +15,7 @@ PARENTS = ()
 class Config(Experiment):
     features: tuple[str, ...] = ("sound", "low_level")
     label_features: tuple[str, ...] = ("history",)
-    learner: LightGBM = LightGBM(rounds=400, num_leaves=15, feature_fraction=0.5)
+    learner: LightGBM = LightGBM(rounds=250, learning_rate=0.05, num_leaves=15, feature_fraction=0.5)
     seeds: tuple[int, ...] = (0, 1, 2)
 
 

@@ -18,7 +18,12 @@ class Config(Network):
     steps: int = 3000
 
 
-SMALL = {"model": GAMENet(), "training": Network.training, "steps": Network.steps}
+SMALL = {
+    "model": GAMENet(),
+    "training": Training(batch_size=512, learning_rate=4e-3, clip=1.0),
+    "steps": 200,
+    "seeds": (0, 1, 2),
+}
 
 if __name__ == "__main__":
     run_network(__file__, Config, TRACK, SMALL)

@@ -16,5 +16,7 @@ class Config(Network):
     label_features: tuple[str, ...] = ("history",)
 
 
+SMALL = {"steps": 200, "first_steps": 200, "seeds": (0, 1, 2)}
+
 if __name__ == "__main__":
-    run_network(__file__, Config, TRACK)
+    run_network(__file__, Config, TRACK, SMALL)

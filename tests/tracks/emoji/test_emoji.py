@@ -45,7 +45,7 @@ def output(tmp_path_factory):
             (folder / name).mkdir()
             patch.setenv(f"SMP_{name.upper()}", str(folder / name))
         patch.setenv("SMP_PROFILE", "small")
-        patch.setattr("smp.tracks.emoji.features.embed_texts", made_up_sentences)
+        patch.setattr("smp.tracks.emoji.features.sentences.embed_texts", made_up_sentences)
         patch.setattr("smp.tracks.emoji.networks.embed_texts", made_up_sentences)
         demo.write(folder / "input" / "emoji", 300, 1)
         for name, arguments in TINY.items():

@@ -22,8 +22,8 @@ START = np.datetime64("2000-01-01", "s")  # of a made-up order, where there is n
 
 
 def files(folder: Path) -> list[Path]:
-    """What `read` reads: posts.jsonl where it is there, else the tasks' texts and labels. Raises DataError where neither
-    layout is there."""
+    """What `read` reads: posts.jsonl where it is there, else the tasks' texts and labels. Raises DataError where
+    neither layout is there."""
     found = official.index(folder)
     if posts := official.locate(found, {POSTS: POSTS}, SITE):
         return [posts[POSTS]]

@@ -7,8 +7,9 @@ import numpy as np
 from smp.folds import time_blocks
 from smp.metrics import SRC, Metric, Task
 from smp.tracks.base import Exhibit, Family, Split, Track
-from smp.tracks.emoji import demo, features
+from smp.tracks.emoji import demo
 from smp.tracks.emoji.classes import accuracy, item_loss, loss, macro_f1, mae, src, weight
+from smp.tracks.emoji.features import sentences
 from smp.tracks.emoji.read import BLOCKS, SITE, files, read
 
 METRICS = (
@@ -37,8 +38,8 @@ TRACK = Track(
     demo=write_demo,
     site=SITE,
     families={
-        "sentences": Family(features.sentences, shards=True),
-        "bare_sentences": Family(features.bare_sentences, shards=True),
+        "sentences": Family(sentences.named, shards=True),
+        "bare_sentences": Family(sentences.bare, shards=True),
     },
     final="exp096_emoji_graph",
     exhibits=(
