@@ -198,14 +198,19 @@ def test_every_system_is_scored_on_the_last_songs(output):
     for name in TINY:
         made = json.loads((output / name / "metrics.json").read_text())
         assert {"r2", "mae", "src", "macro_f1"} < set(made["holdout"]) and made["holdout"]["rows"] >= 40
-    kept = output / "exp081_gamenet" / "models" / "seed0"
-    fitted = networks.Fitted.load(kept)
-    config, data = Network(fitted.model), load_data("music")
+
+
+def test_a_kept_network_predicts_as_it_did_and_a_seed_makes_the_same(output, tmp_path):
+    kept = networks.Fitted.load(output / "exp081_gamenet" / "models" / "seed0")
+    config, data = Network(kept.model, steps=4), load_data("music")
     full = parts_of(data, load_folds("music", data), tracks.get("music").split)[-1]
     blocks = networks.stored(config, "music", data) | networks.from_labels(config, "music", data, full)
-    again = networks.fit(Network(fitted.model, steps=4), blocks, data.labels, full.train, 0)
     rows = np.arange(9)
-    np.testing.assert_allclose(fitted.predict(blocks, rows), again.predict(blocks, rows))
+    made = [networks.fit(config, blocks, data.labels, full.train, 0) for _ in range(2)]
+    made[0].save(tmp_path)
+    wanted = made[0].predict(blocks, rows)
+    np.testing.assert_array_equal(networks.Fitted.load(tmp_path).predict(blocks, rows), wanted)
+    np.testing.assert_array_equal(made[1].predict(blocks, rows), wanted)
 
 
 def test_words_and_low_level_features_meet_their_tracks(output):
