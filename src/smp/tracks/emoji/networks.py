@@ -79,6 +79,8 @@ def heads(sparse: csr_matrix | None, dense: np.ndarray, y: np.ndarray, part: Par
     """(q, k) chances of the classes of a post's task, 0 elsewhere, or (q,) popularity; from terms and columns."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
+    if not len(part.query):
+        return np.empty((0, *y.shape[1:]))
     scale = np.sqrt((dense[part.train] ** 2).sum(axis=1).mean()) if dense.size else 1.0
     columns = csr_matrix(dense / max(scale, 1e-9))
     X = columns if sparse is None else hstack([sparse, columns], format="csr")
