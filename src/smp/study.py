@@ -113,6 +113,44 @@ def held_gain(
     return gain(metric, data.labels[rows], ours, theirs, user, **asked)
 
 
+def side_by_side(
+    metric: Metric, y: np.ndarray, predicted: dict[str, np.ndarray], pairs: Sequence[tuple[str, str]], group: np.ndarray
+) -> pd.DataFrame:
+    """A row a pair of predictions (q, seeds[, k]) of the labels y: the metric of both, mean and sd over the seeds that
+    both have, and what the first gains (smp.evidence.gain, of as many as there are pairs; group (q,): drawn together).
+    Predictions of one seed stand beside each seed of the other.
+    """
+    rows = []
+    for pair in pairs:
+        both = [predicted[name] for name in pair]
+        most = max(p.shape[1] for p in both)
+        both = [np.repeat(p, most, axis=1) if p.shape[1] == 1 else p for p in both]
+        seeds = min(p.shape[1] for p in both)
+        a, b = (p[:, :seeds] for p in both)
+        of = np.array([[metric(y, p[:, s]) for s in range(seeds)] for p in (a, b)])
+        made = gain(metric, y, a, b, group, tried=len(pairs))
+        row = {
+            "system": pair[0],
+            "compared with": pair[1],
+            "seeds": seeds,
+            metric.name: of[0].mean(),
+            "sd": of[0].std(),
+        }
+        row |= {f"other {metric.name}": of[1].mean(), "other sd": of[1].std()}
+        rows.append(row | {"gain": made.mean, "se": made.se, "p": made.p, "better": made.answer})
+    return pd.DataFrame(rows)
+
+
+def claims(table: pd.DataFrame, metric: Metric) -> list[dict[str, str]]:
+    """What `side_by_side` answers, a claim a row."""
+    name, found = metric.name, []
+    for row in table.to_dict("records"):
+        numbers = f"{name} {row[name]:.3f} and {row[f'other {name}']:.3f}, gain {row['gain']:+.3f} (se {row['se']:.3f})"
+        claim = f"{row['system']} is better than {row['compared with']}"
+        found.append({"claim": claim, "answer": row["better"], "numbers": numbers})
+    return found
+
+
 def say(answers: Sequence[dict[str, str]]) -> None:
     """Print what a study found: each with its claim, its answer (yes, no, ...) and the numbers behind it."""
     print(*(f"{a['claim']}\n  -> {a['answer']}: {a['numbers']}" for a in answers), sep="\n")

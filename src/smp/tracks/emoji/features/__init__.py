@@ -1,0 +1,1 @@
+"""Feature families of the emoji track: none has seen a label."""

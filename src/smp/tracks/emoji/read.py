@@ -1,0 +1,141 @@
+"""TweetEval's folders (classes), or posts.jsonl (popularity) -> items and labels."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smp.errors import DataError
+from smp.tracks import official
+from smp.tracks.base import Data
+
+SITE = "https://github.com/cardiffnlp/tweeteval"
+POSTS = "posts.jsonl"
+SPLITS = ("train", "val", "test")
+NOT_OWN = -1.0  # in the columns of other tasks' classes
+YOUNG = np.timedelta64(14, "D")  # a younger post has not got its likes yet
+# counted when the post was crawled, as its likes were: they say what is to be predicted
+LEAKS = ("collected", "comments", "commented", "shared", "shares", "views", "followers")
+BLOCKS = 5
+START = np.datetime64("2000-01-01", "s")  # of a made-up order, where there is no time
+
+
+def files(folder: Path) -> list[Path]:
+    """What `read` reads: posts.jsonl where it is there, else the tasks' texts and labels. Raises DataError where
+    neither layout is there."""
+    found = official.index(folder)
+    if posts := official.locate(found, {POSTS: POSTS}, SITE):
+        return [posts[POSTS]]
+    texts = [path for split in SPLITS for path in sorted(found.get(f"{split}_text.txt", ()))]
+    labels = [p.with_name(p.name.replace("_text", "_labels")) for p in texts]
+    if not any(p.is_file() for p in labels):
+        raise official.missing(folder, found, [f"{POSTS}, or <task>/train_text.txt and train_labels.txt"], SITE)
+    return texts + [p for p in labels if p.is_file()]
+
+
+def read(folder: Path) -> tuple[Data, dict[str, int]]:
+    """The posts, and how often each quirk was met.
+
+    Items: `split` (test: without a label), `time` (UTC), `user_id`, `text`, and of classes `task` and `official`
+    (train, val or test, as the files have it). Labels of classes: (n, k), a column a class of a task, in the order of
+    their names and numbers: 1 for a post's own class, 0 for the others of its task, NOT_OWN for those of other tasks;
+    of popularity: log(1 + liked), (n,). Raises DataError.
+
+    TweetEval has no times: `time` is an order drawn once such that each of BLOCKS blocks has its share of each class of
+    each task, so that folds in time are stratified folds.
+    """
+    quirks: Counter = Counter()
+    first, *_ = there = files(folder)
+    data = _posts(first, quirks) if first.name == POSTS else _tasks(folder, there, quirks)
+    return data, {name: n for name, n in quirks.items() if n}
+
+
+def _tasks(folder: Path, paths: list[Path], quirks: Counter) -> Data:
+    tables = []
+    for path in [p for p in paths if p.name.endswith("_text.txt")]:
+        task, split = path.parent.name, path.name.split("_")[0]
+        text = [line.decode().strip() for line in official.read_lines(path, quirks)]
+        text += [""] * (path.read_bytes().rstrip(b"\n").count(b"\n") + 1 - len(text))  # texts of spaces at the end
+        given = path.with_name(f"{split}_labels.txt")
+        label = [line.strip().decode() for line in official.read_lines(given, quirks)] if given.is_file() else []
+        if label and len(label) != len(text):
+            raise DataError(f"{given}: {len(label)} labels for {len(text)} texts of {path.name}; get both from {SITE}")
+        label = label or [""] * len(text)
+        tables.append(pd.DataFrame({"task": task, "official": split, "text": text, "label": label}))
+        tables[-1].index = [f"{task}-{split}-{i}" for i in range(len(text))]
+    table = pd.concat(tables)
+    number = official.numbers(table["label"])
+    wrong = ~np.isnan(number) & ((number < 0) | (number != np.floor(number)) | (number > 1_000))
+    quirks["labels that are no class taken for none"] = int((wrong | (np.isnan(number) & (table["label"] != ""))).sum())
+    table["label"] = np.where(wrong, np.nan, number)
+    twice = table.duplicated(["task", "text"]) | (table["text"].str.strip() == "")
+    quirks["posts without a text, or with one that the task has already, dropped"] = int(twice.sum())
+    table = table[~twice]
+    shown = table[table["label"].notna()]
+    classes = shown.groupby(["task", "label"]).ngroup().to_numpy()
+    if not len(shown) or classes.max() < 1:
+        raise DataError(f"{folder}: {len(shown)} posts with a label, of one class; two or more are needed")
+    task_of = shown.groupby(["task", "label"]).first().index.get_level_values("task")
+    labels = np.full((len(table), len(task_of)), np.nan)
+    own = table.loc[shown.index, "task"].to_numpy()[:, None] == task_of.to_numpy()
+    labels[table["label"].notna()] = np.where(own, np.arange(len(task_of)) == classes[:, None], NOT_OWN)
+    when = pd.Series(START, table.index)
+    when[shown.index] = START + _stratified(classes, shown.index) * np.timedelta64(60, "s")
+    when[table["label"].isna()] = when.max() + np.timedelta64(60, "s")
+    return Data(_items(table, when, table.index.to_numpy(), table["label"].isna()), labels)
+
+
+def _stratified(classes: np.ndarray, names: pd.Index) -> np.ndarray:
+    """(n,) an order of the posts: each class is spread evenly over it, its posts in an order that their names draw."""
+    draw = pd.util.hash_array(names.astype(object).to_numpy(), categorize=False)
+    order = np.lexsort((draw, classes))
+    size = np.bincount(classes)
+    rank = np.arange(len(classes)) - np.repeat(np.cumsum(size) - size, size)
+    place = np.empty(len(classes))
+    place[order] = (rank + 0.5) / np.repeat(size, size)
+    out = np.empty(len(classes), np.int64)
+    out[np.lexsort((draw, place))] = np.arange(len(classes))
+    return out
+
+
+def _posts(path: Path, quirks: Counter) -> Data:
+    rows = list(official.read_objects(path, quirks, "write an object a line"))
+    table = pd.DataFrame(rows)
+    if leaks := [name for name in LEAKS if name in table]:
+        quirks[f"columns counted at the crawl left out ({', '.join(leaks)})"] = len(leaks)
+    if not len(table) or "time" not in table or not {"text", "title"} & set(table):
+        raise DataError(f"{path}: {len(table)} posts; each needs time, and text or title")
+    blank = pd.Series("", table.index)
+    text = [table.get(name, blank).fillna("").astype("str") for name in ("title", "text")]
+    table["text"] = (text[0] + "\n" + text[1]).str.strip()
+    names = table.get("post", table.get("id", pd.Series(np.arange(len(table)), table.index))).astype("str")
+    when = pd.Series(official.moments(table["time"].astype("str")), table.index)
+    twice = names.duplicated() | when.isna() | (table["text"] == "")
+    quirks["posts without time or text, or with a name met before, dropped"] = int(twice.sum())
+    crawled = table.get("crawled", pd.Series(None, table.index)).astype("str")
+    young = ~twice & (official.moments(crawled) - when < YOUNG)
+    quirks["posts younger than 14 days when crawled left out"] = int(young.sum())
+    kept = ~twice & ~young
+    if not kept.any():
+        raise DataError(f"{path}: none of {len(table)} posts has a time, a text and 14 days of likes")
+    table, when, names = table[kept], when[kept], names[kept]
+    liked = official.numbers(table.get("liked", table.get("likes", pd.Series(None, table.index))))
+    wrong = liked < 0
+    quirks["negative likes taken for none"] = int(wrong.sum())
+    label = np.log1p(np.where(wrong, np.nan, liked))
+    users = table.get("user", pd.Series("unknown", table.index)).fillna("unknown").astype("str").to_numpy()
+    return Data(_items(table.assign(task="", official="").set_axis(names), when, users, np.isnan(label)), label)
+
+
+def _items(table: pd.DataFrame, when: pd.Series, users: np.ndarray, is_test: np.ndarray) -> pd.DataFrame:
+    index = pd.Index(table.index.astype("str"), name="post_id")
+    items = {
+        "split": pd.Categorical(np.where(is_test, "test", "train"), categories=["train", "test"]),
+        "time": pd.Series(when.to_numpy("datetime64[s]"), index).dt.tz_localize("UTC"),
+        "user_id": pd.Categorical(users),
+        "text": table["text"].to_numpy(),
+        "task": pd.Categorical(table["task"]),
+        "official": pd.Categorical(table["official"]),
+    }
+    return pd.DataFrame(items, index)

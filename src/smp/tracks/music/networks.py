@@ -1,0 +1,267 @@
+"""What the networks of songs share: their inputs, their training on some rows, and how an experiment runs them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.io import wavfile
+from torch import nn
+
+from smp import features, paths
+from smp.errors import DataError
+from smp.experiment import Run, Settings
+from smp.learners import kept
+from smp.matrix import FeatureMatrix
+from smp.models.gamenet import GAMENet, GAMENetNetwork
+from smp.models.lyricnet import LyricNet, LyricNetNetwork
+from smp.models.spectrogram_cnn import MEL, SpectrogramCNN, SpectrogramCNNNetwork
+from smp.nn.columns import Columns
+from smp.nn.loop import Batch, Training, in_memory, train
+from smp.nn.parallel import device, one_thread, seeded
+from smp.oof import Part
+from smp.runner import Model, run_experiment
+from smp.tracks.base import Data
+
+Architecture = GAMENet | LyricNet | SpectrogramCNN
+NETWORKS = {GAMENet: GAMENetNetwork, LyricNet: LyricNetNetwork, SpectrogramCNN: SpectrogramCNNNetwork}
+BATCH = 1024  # songs predicted at once
+Blocks = dict[str, FeatureMatrix]  # of all songs; a family of several kinds of columns is a block a kind
+
+
+@dataclass(frozen=True)
+class Network(Settings):
+    """What an experiment states of a network; its own Config names the model."""
+
+    model: Architecture
+    training: Training = Training(batch_size=256, learning_rate=2e-3, clip=1.0)
+    steps: int = 600  # of a training: its epochs are as many as that makes
+    first_steps: int = 600  # of what is trained before, without labels
+    features: tuple[str, ...] = ("sound", "low_level", "lyrics", "lyric_counts", "release", "genres")
+    label_features: tuple[str, ...] = ("history", "career")
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # predictions are averaged over seeds
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Log-mel spectrograms (m, mels, frames) float16 of the songs that have a recording; row (n,): of each, or -1."""
+
+    mel: np.ndarray
+    row: np.ndarray
+
+    def stream(self, parts: Sequence[np.ndarray], rows: np.ndarray) -> Iterator[Batch]:
+        """The spectrograms of one part of the positions `rows` after another, 0 where a song has none."""
+        for part in parts:
+            at = self.row[rows[part]]
+            mel = np.where((at >= 0)[:, None, None], self.mel[at], 0)
+            yield {MEL: torch.from_numpy(mel), f"{MEL}_there": torch.from_numpy((at >= 0).astype(np.float32))}
+
+
+class Trained(Model):
+    """A network, trained once a part and seed."""
+
+    config: Network
+
+    def __init__(self, run: Run, data: Data, folds: pd.DataFrame):
+        super().__init__(run, data, folds)
+        self.sounds = recordings(self.config.model, data) if isinstance(self.config.model, SpectrogramCNN) else None
+        self.stored = stored(self.config, run.track, data)
+
+    def predict(self, part: Part) -> np.ndarray:
+        made, blocks = [], self.stored | from_labels(self.config, self.run.track, self.data, part)
+        for seed in self.config.seeds:
+            if part.kind == "full" and not len(part.query) and made:  # one is kept; there is nothing to average
+                made.append(made[0])
+                continue
+            fitted = fit(self.config, blocks, self.data.labels, part.train, seed, self.sounds)
+            made.append(fitted.predict(blocks, part.query, self.sounds))
+            if part.kind == "full":
+                fitted.save(self.run.folder / "models" / f"seed{seed}")
+        return np.stack(made, axis=1)
+
+
+def run_network(script: str, config_class: type, track: str, small: dict | None = None) -> None:
+    """Entry point of an experiment that trains a network on songs."""
+    run_experiment(script, config_class, track, Trained, small)
+
+
+def stored(config: Network, track: str, data: Data) -> Blocks:
+    """The blocks of the families that never saw a label."""
+    found = {name: features.load(track, (name,), data) for name in config.features}
+    return {key: block for name, matrix in found.items() for key, block in _blocks(name, matrix).items()}
+
+
+def from_labels(config: Network, track: str, data: Data, part: Part) -> Blocks:
+    """The blocks of the families made from the labels that a part learns from."""
+    shown, block = data.shown(part.train), part.label_blocks(data, 5)
+    names = config.label_features
+    found = {name: features.from_labels(track, (name,), data, shown, block, 0) for name in names}
+    return {key: block for name, matrix in found.items() for key, block in _blocks(name, matrix).items()}
+
+
+def _blocks(family: str, matrix: FeatureMatrix) -> Blocks:
+    """A block, `<family>`; of columns such as low_level_MFCC_1 one a kind, `<family>.<kind>`."""
+    family = family.removesuffix("_as_released")
+    table = pd.DataFrame(matrix.dense(), columns=matrix.names)
+    if family != "low_level":
+        return {family: matrix}
+    kinds = [re.sub(r"[\W_]*\d+$", "", name.removeprefix(f"{family}_")) for name in table]
+    sizes = pd.Series(kinds).value_counts()
+    kinds = [k if sizes[k] > 2 and k != "there" else "rest" for k in kinds]
+    there = table[f"{family}_there"]
+    made = {f"{family}.{k}": table.loc[:, [k == other for other in kinds]].copy() for k in dict.fromkeys(kinds)}
+    return {k: FeatureMatrix.from_table(t.assign(**{f"{family}_there": there})) for k, t in made.items()}
+
+
+def recordings(model: SpectrogramCNN, data: Data) -> Sounds | None:
+    """The spectrograms of audio/<track>.wav beside the official files; None where there is none.
+
+    Stereo is averaged, another rate resampled, a long recording cut in its middle, a short one filled with silence.
+    """
+    folder = paths.data("music") / "audio"
+    row = np.full(len(data), -1)
+    files = [folder / f"{post}.wav" for post in data.ids] if folder.is_dir() else []
+    found = [(i, file) for i, file in enumerate(files) if file.is_file()]
+    if not found:
+        return None
+    row[[i for i, _ in found]] = np.arange(len(found))
+    with one_thread():
+        return Sounds(np.stack([spectrogram(model, *samples(file)) for _, file in found]), row)
+
+
+def samples(file: Path) -> tuple[int, np.ndarray]:
+    """Rate and (t,) float32 samples in -1..1 of a wav file. Raises DataError where it is none."""
+    try:
+        rate, sound = wavfile.read(file)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(f"{file}: not a readable wav file ({str(error).splitlines()[0]}); write it again") from None
+    scale = 1.0 if sound.dtype.kind == "f" else float(np.iinfo(sound.dtype).max)
+    sound = sound.astype(np.float32) / scale
+    return rate, sound.mean(axis=1) if sound.ndim > 1 else sound
+
+
+def spectrogram(model: SpectrogramCNN, rate: int, sound: np.ndarray) -> np.ndarray:
+    """(mels, frames) float16 log-mel spectrogram, standardised over the recording."""
+    from torchaudio.functional import resample
+    from torchaudio.transforms import MelSpectrogram
+
+    wave = torch.from_numpy(sound)
+    wave = resample(wave, rate, model.rate) if rate != model.rate else wave
+    length = model.hop * (model.frames - 1)
+    start = max(len(wave) - length, 0) // 2
+    wave = nn.functional.pad(wave[start : start + length], (0, max(length - len(wave), 0)))
+    mel = torch.log(MelSpectrogram(model.rate, model.n_fft, hop_length=model.hop, n_mels=model.mels)(wave) + 1e-4)
+    return ((mel - mel.mean()) / (mel.std() + 1e-3)).half().numpy()
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network with what was learnt about its inputs."""
+
+    model: Architecture
+    network: nn.Module
+    columns: dict[str, Columns]
+    shape: dict[str, int]
+    center: float
+    spread: float
+
+    def predict(self, blocks: Blocks, rows: np.ndarray, sounds: Sounds | None = None) -> np.ndarray:
+        """(m,) float64 labels of the named rows."""
+        if not len(rows):
+            return np.empty(0)
+        target, out = next(self.network.parameters()).device, []
+        tensors = tensors_of(self.columns, blocks, rows)
+        self.network.eval()
+        with torch.no_grad(), one_thread():
+            parts = [np.arange(i, min(i + BATCH, len(rows))) for i in range(0, len(rows), BATCH)]
+            for batch in _stream(tensors, sounds if MEL in self.shape else None, rows)(parts, 0):
+                out.append(self.network.predict({k: v.to(target) for k, v in batch.items()}).double().cpu().numpy())
+        return np.concatenate(out) * self.spread + self.center
+
+    def save(self, folder: Path) -> None:
+        """Keep what was learnt in `folder`, for `load`."""
+        arrays = kept.with_prefix("network", {k: v.cpu().numpy() for k, v in self.network.state_dict().items()})
+        for name, columns in self.columns.items():
+            arrays |= kept.with_prefix(f"columns:{name}", columns.arrays())
+        values = {"model": type(self.model).__name__, "config": asdict(self.model), "shape": self.shape}
+        values |= {"center": self.center, "spread": self.spread, "blocks": list(self.columns)}
+        kept.keep(folder, type(self).__name__, values, arrays)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Fitted":
+        """The model that `save` kept. Raises DataError where it is not whole."""
+        card, arrays = kept.card_of(folder), kept.arrays_of(folder)
+        kind = {c.__name__: c for c in get_args(Architecture)}[card["model"]]
+        config = {k: _tuples(v) for k, v in card["config"].items()}
+        model = kind(**config)
+        network = NETWORKS[kind](model, card["shape"])
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in kept.under("network", arrays).items()})
+        columns = {n: Columns.from_arrays(kept.under(f"columns:{n}", arrays)) for n in card["blocks"]}
+        return cls(model, network.to(device()), columns, card["shape"], card["center"], card["spread"])
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def tensors_of(columns: dict[str, Columns], blocks: Blocks, rows: np.ndarray) -> Batch:
+    """Each block's numbers (m, d), and whether a song has any, (m,)."""
+    tensors = {}
+    for name, how in columns.items():
+        block = blocks[name].take(rows)
+        tensors[name] = torch.from_numpy(how.read(block)[0])
+        flag = f"{name.split('.')[0]}_there"
+        there = block.dense()[:, block.names.index(flag)] if flag in block.names else np.ones(len(rows), np.float32)
+        tensors[f"{name}_there"] = torch.from_numpy(there)
+    return tensors
+
+
+def _stream(tensors: Batch, sounds: Sounds | None, rows: np.ndarray):
+    """A stream of items of the tensors and, where there are recordings, of their spectrograms."""
+
+    def stream(parts: Sequence[np.ndarray], seed: int) -> Iterator[Batch]:
+        heard = sounds.stream(parts, rows) if sounds else ({} for _ in parts)
+        for batch, more in zip(in_memory(tensors, parts, seed), heard):
+            yield batch | more
+
+    return stream
+
+
+def fit(
+    config: Network,
+    blocks: Blocks,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    seed: int,
+    sounds: Sounds | None = None,
+) -> Fitted:
+    """Train a network on the named rows of blocks and labels (n,)."""
+    model, y = config.model, labels[rows]
+    columns = {name: Columns.fit(block.take(rows), seed) for name, block in blocks.items()}
+    columns = {name: how for name, how in columns.items() if how.width}
+    tensors = tensors_of(columns, blocks, rows)
+    center, spread = float(y.mean()), float(y.std()) or 1.0
+    tensors["label"] = torch.as_tensor((y - center) / spread, dtype=torch.float32)
+    shape = {name: tensors[name].shape[1] for name in columns}
+    if isinstance(model, SpectrogramCNN):
+        tensors["kind"] = torch.from_numpy(np.searchsorted(model.bounds, y, side="right"))
+        sounds = sounds if sounds and (sounds.row[rows] >= 0).any() else None
+        shape |= {MEL: model.mels} if sounds else {}
+    stream, at = _stream(tensors, sounds, rows), np.arange(len(rows))
+    with seeded(seed), one_thread():
+        network = NETWORKS[type(model)](model, shape)
+        if hasattr(network, "first"):
+            train(network.first, stream, at, _of(config.training, config.first_steps, len(rows)), seed)
+            network.first.requires_grad_(False)
+        train(network, stream, at, _of(config.training, config.steps, len(rows)), seed)
+    return Fitted(model, network, columns, shape, center, spread)
+
+
+def _of(training: Training, steps: int, rows: int) -> Training:
+    """A training of so many steps; no batch is of one song, which no batch normalisation can read."""
+    size = min(training.batch_size, rows)
+    return replace(training, batch_size=size, drop_last=True, epochs=-(-steps // max(rows // size, 1)))

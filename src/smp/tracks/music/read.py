@@ -1,0 +1,189 @@
+"""Songs in the layout of SpotGenTrack (SPD): tracks, albums, artists and features -> items, labels, releases."""
+
+import ast
+import re
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smp.errors import DataError
+from smp.tracks import official
+from smp.tracks.base import Data
+
+SITE = "https://data.mendeley.com/datasets/4m2x4zngny (SpotGenTrack Popularity Dataset)"
+NAMES = {kind: f"spotify_{kind}.csv" for kind in ("tracks", "albums", "artists")}
+NAMES |= {"low_level": "low_level_audio_features.csv", "lyric_counts": "lyrics_features.csv"}
+# measured when the songs were crawled, by when their popularity had come: they say what is to be predicted
+LEAKS = ("artist_popularity", "followers", "available_markets", "playlist", "playlists", "playlist_id", "streams")
+SOUND = ("danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness", "instrumentalness")
+SOUND += ("liveness", "valence", "tempo", "duration_ms", "time_signature", "explicit")
+RELEASE = ("track_number", "disc_number", "total_tracks")
+SILENCE = -60.0  # dB of a song that is not analysed: danceability, tempo and the like are 0 there, and mean nothing
+
+
+def files(folder: Path) -> list[Path]:
+    """What `read` reads. Raises DataError where no spotify_tracks.csv lies below the folder."""
+    found = official.index(folder)
+    located = official.locate(found, NAMES, SITE)
+    if "tracks" not in located:
+        raise official.missing(folder, found, [NAMES["tracks"]], SITE)
+    return list(located.values())
+
+
+def located(folder: Path) -> dict[str, Path]:
+    """The files that are there, by their short name."""
+    return official.locate(official.index(folder), NAMES, SITE)
+
+
+def read(folder: Path) -> tuple[Data, dict[str, int]]:
+    """The tracks with a date, and how often each quirk was met.
+
+    Items, in the order of the file: `split` (test: no popularity given), `time` (UTC; the first day of a year or month
+    where no more is given), `known` (just after the last release of the same song: what is learnt from a copy would
+    tell of the other), `user_id` (the first artist), `album`, `song` (an artist's title without what stands in brackets
+    or behind a dash), `genres` (of all its artists, joined by |), sound and release. Labels: popularity, 0 to 100.
+    Events: every labelled track with `time`, the last day that it can have come out on, and `popularity`. Raises
+    DataError.
+    """
+    quirks: Counter = Counter()
+    paths = located(folder)
+    tables = {kind: _table(paths[kind], quirks) for kind in ("tracks", "albums", "artists") if kind in paths}
+    tracks = tables["tracks"]
+    where = paths["tracks"]
+    for kind, table in tables.items():
+        if leaks := [name for name in LEAKS if name in table]:
+            quirks[f"columns of {kind} measured at the crawl left out ({', '.join(leaks)})"] = len(leaks)
+    if "id" not in tracks or "popularity" not in tracks:
+        raise DataError(f"{where}: no column {'id' if 'id' not in tracks else 'popularity'}; get it from {SITE}")
+    nameless = tracks["id"].isna() | tracks["id"].duplicated()
+    quirks["tracks without an id, or with one met before, dropped"] = int(nameless.sum())
+    tracks = tracks[~nameless].reset_index(drop=True)
+
+    albums = _keyed(tables.get("albums"), quirks, "albums")
+    album = _column(tracks, "album_id")
+    quirks["tracks without an album row"] = int((~album.isin(albums.index)).sum())
+    date = _column(tracks, "release_date", "album_release_date").fillna(
+        album.map(albums["release_date"]) if "release_date" in albums else None
+    )
+    first, last = _dates(date, quirks)
+    dated = first.notna()
+    quirks["tracks without a date dropped"] = int((~dated).sum())
+    if not dated.any():
+        raise DataError(f"{where}: no track has a release date, in it or in {NAMES['albums']}; get them from {SITE}")
+    tracks, album, first, last = (t[dated].reset_index(drop=True) for t in (tracks, album, first, last))
+
+    artists = _lists(_column(tracks, "artists_id", "id_artists", "artist_ids", "artist_id"))
+    artist = artists.str[0].fillna("unknown")
+    quirks["tracks without an artist"] = int((artists.str.len() == 0).sum())
+    title = _column(tracks, "name", "track_name").fillna("")
+    song = artist + "\t" + title.str.casefold().str.replace(r"(?<=\S)\s*([(\[]|- ).*$", "", regex=True).str.strip()
+    song = song.where(title != "", artist + "\t\t" + tracks["id"])  # without a title nothing is a copy of it
+    quirks["tracks of a song that is out more than once"] = int(song.duplicated(keep=False).sum())
+
+    popularity = _numbers(tracks, "popularity", quirks, 0, 100)
+    items = pd.DataFrame(
+        {
+            "split": pd.Categorical(np.where(np.isnan(popularity), "test", "train"), categories=["train", "test"]),
+            "time": first,
+            "known": last.groupby(song).transform("max") + pd.Timedelta(seconds=1).as_unit("s"),
+            "user_id": artist.astype("category"),
+            "album": album.fillna("\t" + tracks["id"]).astype("category"),
+            "song": song.astype("category"),
+            "genres": _genres(artists, tables.get("artists"), quirks),
+        }
+    )
+    total = album.map(albums["total_tracks"]) if "total_tracks" in albums else None
+    tracks = tracks.assign(total_tracks=_column(tracks, "total_tracks").fillna(total))
+    tracks["explicit"] = _column(tracks, "explicit").str.lower().replace({"true": "1", "false": "0"})
+    for name in (*SOUND, *RELEASE):
+        items[name] = _numbers(tracks, name, quirks).astype(np.float32)
+    silent = (items["tempo"] == 0) | (items["loudness"] <= SILENCE)
+    quirks["tracks whose sound was not analysed"] = int(silent.sum())
+    items.loc[silent, [n for n in SOUND if n not in ("duration_ms", "explicit")]] = np.nan
+    if absent := [name for name in (*SOUND, *RELEASE) if items[name].isna().all()]:
+        quirks[f"columns that are not there ({', '.join(absent)})"] = len(absent)
+    items = items.set_axis(pd.Index(tracks["id"], name="post_id"))
+    labelled = np.isfinite(popularity)
+    events = pd.DataFrame({"time": last.to_numpy(), "popularity": popularity}, index=items.index)[labelled]
+    return Data(items, popularity, events=events), {name: n for name, n in quirks.items() if n}
+
+
+def _table(path: Path, quirks: Counter) -> pd.DataFrame:
+    """A file of texts, missing where nothing is given; lines of another number of fields are counted and left out."""
+    official.check_meant(path, f"get it from {SITE}")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            table = pd.read_csv(path, dtype="str", on_bad_lines="warn", encoding="utf-8-sig", encoding_errors="replace")
+        except (ValueError, pd.errors.ParserError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path}: not a readable CSV file ({reason}); get it from {SITE}") from None
+    broken = sum(str(w.message).count("Skipping line") for w in said)
+    quirks[f"lines of {path.name} with another number of fields left out"] += broken
+    return table.loc[:, ~table.columns.duplicated()].rename(columns=str.strip)
+
+
+def _column(table: pd.DataFrame, *names: str) -> pd.Series:
+    """The first of the named columns that is there; else nothing in every row."""
+    found = next((table[name] for name in names if name in table), None)
+    return pd.Series(None, table.index, dtype="str") if found is None else found
+
+
+def _keyed(table: pd.DataFrame | None, quirks: Counter, kind: str) -> pd.DataFrame:
+    """A table by its ids, the first row of each."""
+    if table is None or "id" not in table:
+        quirks[f"no {NAMES[kind]}, or no ids in it"] += 1
+        return pd.DataFrame(index=pd.Index([], dtype="str"))
+    twice = table["id"].duplicated() | table["id"].isna()
+    quirks[f"rows of {kind} without an id, or with one met before, dropped"] += int(twice.sum())
+    return table[~twice].set_index("id")
+
+
+def _dates(text: pd.Series, quirks: Counter) -> tuple[pd.Series, pd.Series]:
+    """The first and the last day (UTC, whole seconds) that a date can mean, NaT where none is given."""
+    parts = text.str.strip().str.extract(r"^(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?(?:[T ].*)?$")
+    day = parts[0] + "-" + parts[1].fillna("01") + "-" + parts[2].fillna("01")
+    first = pd.to_datetime(day, format="%Y-%m-%d", errors="coerce", utc=True).dt.as_unit("s")
+    first = first.where((first.dt.year >= 1900) & (first.dt.year < 2100))
+    only_year, only_month = parts[1].isna() & first.notna(), parts[2].isna() & parts[1].notna() & first.notna()
+    quirks["dates of a year alone"], quirks["dates of a month alone"] = int(only_year.sum()), int(only_month.sum())
+    last = first.mask(only_year, first + pd.offsets.YearEnd()).mask(only_month, first + pd.offsets.MonthEnd())
+    return first, last.dt.as_unit("s")
+
+
+def _lists(text: pd.Series) -> pd.Series:
+    """Lists of names: of ['a', 'b'] as text, or of one bare name."""
+    codes, different = pd.factorize(text)
+    parsed = [_list(value) for value in different] + [[]]
+    return pd.Series([parsed[code] for code in codes], text.index)
+
+
+def _list(text: str) -> list[str]:
+    try:
+        found = ast.literal_eval(text) if text.startswith("[") else [text]
+        return [str(value).strip() for value in found if str(value).strip()]
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return [part for part in re.split(r"[\[\]'\",\s]+", text) if part]
+
+
+def _genres(artists: pd.Series, table: pd.DataFrame | None, quirks: Counter) -> pd.Series:
+    """Of every track those of its artists, joined by |."""
+    table = _keyed(table, quirks, "artists")
+    known = dict(zip(table.index, _lists(table["genres"]))) if "genres" in table else {}
+    quirks["tracks whose artist has no row"] = int((~artists.str[0].isin(table.index)).sum())
+    keys, different = pd.factorize(artists.map(tuple))
+    lists = ([g.strip().lower() for a in names for g in known.get(a, ())] for names in different)
+    joined = ["|".join(dict.fromkeys(names)) for names in lists]
+    return pd.Series(np.array([*joined, ""], object)[keys], artists.index, dtype="str")
+
+
+def _numbers(table: pd.DataFrame, name: str, quirks: Counter, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
+    """(n,) float64, NaN where a column, or a number in it, is not there or out of range."""
+    text = _column(table, name)
+    values = official.numbers(text)
+    odd = (np.isnan(values) & text.notna()) | (values < low) | (values > high)
+    quirks[f"{name} that is no number in range taken for none"] += int(odd.sum())
+    return np.where(odd, np.nan, values)

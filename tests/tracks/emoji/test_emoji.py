@@ -1,0 +1,249 @@
+"""The room: both layouts, measures against scikit-learn, the graph against brute force, and what pre-training finds."""
+
+import json
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+from smp import paths, tracks
+from smp.errors import DataError
+from smp.folds import time_blocks
+from smp.models import emoji_graph
+from smp.models.emoji_graph import PAIRS, EmojiGraph, Encoder, Walker, link_score, pretrain, wires
+from smp.oof import Part
+from smp.paths import ROOT
+from smp.tracks.emoji import classes, demo, networks, tokens
+from smp.tracks.emoji.read import read
+from smp.tracks.load import load_data
+
+TOOL = ROOT.parent / "shared" / "tools" / "make_tracks.py"
+SMALL = EmojiGraph(width=16, batch=64, walk=8, steps=60, learning_rate=1e-2)
+TINY = {
+    "exp095_words": (),
+    "exp095_emoji_tokens": (),
+    "exp095_names": (),
+    "exp096_emoji_graph": ("--seeds", "0", "--model.steps", "3", "--model.width", "8"),
+}
+
+
+def made_up_sentences(strings, shards):
+    """Vectors that differ where texts do: the sentence encoder takes seconds to load."""
+    texts = strings.to_pylist()
+    return np.array([np.random.default_rng(abs(hash(t)) % 2**32).standard_normal(384) for t in texts], np.float16)
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("emoji")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("input", "output", "submissions"):
+            (folder / name).mkdir()
+            patch.setenv(f"SMP_{name.upper()}", str(folder / name))
+        patch.setenv("SMP_PROFILE", "small")
+        patch.setattr("smp.tracks.emoji.features.sentences.embed_texts", made_up_sentences)
+        patch.setattr("smp.tracks.emoji.networks.embed_texts", made_up_sentences)
+        demo.write(folder / "input" / "emoji", 300, 1)
+        for name, arguments in TINY.items():
+            patch.setattr(sys, "argv", ["train.py", *arguments])
+            runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="__main__")
+        yield paths.output("emoji")
+
+
+def task(folder, name, **splits):
+    (folder / name).mkdir(parents=True)
+    for split, (texts, labels) in splits.items():
+        (folder / name / f"{split}_text.txt").write_text("".join(f"{t}\n" for t in texts), encoding="utf-8")
+        if labels is not None:
+            (folder / name / f"{split}_labels.txt").write_text("".join(f"{y}\n" for y in labels))
+
+
+def test_tasks_become_classes_and_a_drawn_order_is_stratified(tmp_path):
+    task(tmp_path, "irony", train=([f"a {i} 😀" for i in range(60)], [i % 3 == 0 for i in range(60)]))
+    task(tmp_path, "mood", train=(["x", "x", "y", " "], [0, 1, 2, 0]), test=(["z"], None), val=(["v", "w"], [0, "?"]))
+    for path in tmp_path.glob("irony/*labels.txt"):
+        path.write_text(path.read_text().replace("True", "1").replace("False", "0"))
+    data, quirks = read(tmp_path)
+    assert data.labels.shape == (60 + 5, 4)  # irony 0 and 1, mood 0 and 2
+    mood = data.labels[data.ids.get_indexer(["mood-train-0", "mood-train-2", "mood-val-0"])]
+    np.testing.assert_array_equal(mood, [[-1, -1, 1, 0], [-1, -1, 0, 1], [-1, -1, 1, 0]])
+    assert set(data.ids[data.items["split"] == "test"]) == {"mood-val-1", "mood-test-0"}
+    assert quirks == {
+        "posts without a text, or with one that the task has already, dropped": 2,
+        "labels that are no class taken for none": 1,
+    }
+    irony = (data.items["task"] == "irony").to_numpy()
+    block = time_blocks(data.items["time"][data.labelled], 5)
+    ironic = data.labels[data.labelled][:, 1] == 1
+    assert set(np.bincount(block[ironic])) == {4} and irony.sum() == 60
+
+
+def test_labels_of_another_number_are_refused(tmp_path):
+    task(tmp_path, "mood", train=(["a", "b"], [0]))
+    with pytest.raises(DataError, match="1 labels for 2 texts"):
+        read(tmp_path)
+    with pytest.raises(DataError, match=r"missing posts\.jsonl"):
+        read(tmp_path / "mood" / "nothing")
+
+
+def test_posts_have_log_likes_and_young_ones_are_left_out(tmp_path):
+    posts = [
+        {"post": 1, "user": "u", "time": "2024-01-01 10:00:00", "crawled": "2024-03-01", "title": "a", "liked": 7},
+        {"post": 2, "user": "u", "time": "2024-02-25 10:00:00", "crawled": "2024-03-01", "title": "b", "liked": 7},
+        {"post": 3, "user": None, "time": 1704103200, "crawled": "2024-03-01", "text": "今天好😀", "liked": None},
+        {"post": 3, "user": "u", "time": 1704103200, "crawled": "2024-03-01", "text": "c", "liked": 1, "collected": 3},
+        {"post": 4, "user": "v", "time": "never", "crawled": "2024-03-01", "text": "c", "liked": 1},
+        {"post": 5, "user": "v", "time": "2024-01-01", "crawled": "2024-03-01", "text": "c", "liked": "-4"},
+    ]
+    (tmp_path / "posts.jsonl").write_text("".join(json.dumps(p) + "\n" for p in posts))
+    data, quirks = read(tmp_path)
+    assert list(data.ids) == ["1", "3", "5"]
+    np.testing.assert_allclose(data.labels, [np.log(8), np.nan, np.nan])
+    assert list(data.items["split"]) == ["train", "test", "test"] and data.items["text"].iloc[1] == "今天好😀"
+    assert quirks == {
+        "columns counted at the crawl left out (collected)": 1,
+        "posts without time or text, or with a name met before, dropped": 2,
+        "posts younger than 14 days when crawled left out": 1,
+        "negative likes taken for none": 1,
+    }
+
+
+def test_tokens_tell_words_from_emoji():
+    text = "It's #Fun 👍🏽👍 ❤️ 今天好 @user"
+    assert tokens.words(text) == ["it's", "fun", "今天", "天好", "user"]
+    assert tokens.emojis(text) == ["👍", "👍", "❤"]
+    assert tokens.named("so 😂!") == "so face with tears of joy !" and "👍" not in tokens.without_emoji(text)
+
+
+def test_measures_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    y = np.full((90, 5), -1.0)
+    y[:40, :2], y[40:, 2:] = np.eye(2)[rng.integers(0, 2, 40)], np.eye(3)[rng.integers(0, 3, 50)]
+    p = rng.random((90, 5))
+    scores = tracks.get("emoji").task.scores(y, p)
+    both = [(y[r][:, c].argmax(1), p[r][:, c].argmax(1)) for r, c in ((slice(40), [0, 1]), (slice(40, 90), [2, 3, 4]))]
+    assert scores["macro_f1"] == pytest.approx(np.mean([f1_score(*b, average="macro") for b in both]))
+    assert scores["accuracy"] == pytest.approx(np.mean([accuracy_score(*b) for b in both]))
+    assert scores["mae"] == pytest.approx(np.mean(classes.item_loss(y, p)))
+    assert classes.item_loss(y, p)[0] == pytest.approx(np.abs(y[0, :2] - p[0, :2]).mean())
+    z, q = rng.random((2, 50))
+    scores = tracks.get("emoji").task.scores(z, q)
+    assert scores["mae"] == pytest.approx(np.abs(z - q).mean())
+    assert scores["accuracy"] == pytest.approx(np.mean((z > np.median(z)) == (q > np.median(q))))
+
+
+def test_every_system_is_scored_and_the_emoji_decides(output):
+    of = {name: json.loads((output / name / "metrics.json").read_text()) for name in TINY}
+    for name, made in of.items():
+        assert {"macro_f1", "accuracy"} < set(made["holdout"]), name
+        assert made["cv"]["rows"] == len(load_data("emoji"))
+    assert of["exp095_emoji_tokens"]["cv"]["macro_f1"] > of["exp095_words"]["cv"]["macro_f1"] + 0.1
+
+
+def test_no_label_outside_a_part_changes_its_predictions(output):
+    data = load_data("emoji")
+    part = Part("inner", "", np.arange(100), np.arange(100, 140))
+    other = data.labels.copy()
+    other[100:] = np.where(other[100:] < 0, other[100:], 1 - other[100:])
+    texts = [networks.terms_of(t, "all") for t in data.items["text"]]
+    sparse, dense = networks.tf_idf(texts, part.train), np.empty((len(data), 0))
+    a, b = (networks.heads(sparse, dense, y, part, 1.0) for y in (data.labels, other))
+    np.testing.assert_array_equal(a, b)
+
+
+def graph_of(data, emojis=True, rows=None):
+    words = [tokens.words(t) for t in data.items["text"]]
+    shown = [tokens.emojis(t) if emojis else [] for t in data.items["text"]]
+    dense = np.random.default_rng(0).standard_normal((len(data), 12)).astype(np.float32)
+    rows = np.arange(len(data)) if rows is None else rows
+    return networks.Network(networks.Graph(model=SMALL), words, shown, dense, rows, paths.features("emoji"))
+
+
+def test_words_meet_emoji_by_pointwise_mutual_information(output):
+    data = load_data("emoji")
+    network = graph_of(data)
+    words, emojis = network.vocabularies
+    texts = [(set(tokens.words(t)), set(tokens.emojis(t))) for t in data.items["text"]]
+    wanted = set()
+    for i, w in enumerate(words.terms):
+        for j, e in enumerate(emojis.terms):
+            both, one, two = (sum(f) for f in zip(*((w in a and e in b, w in a, e in b) for a, b in texts)))
+            if both >= 2 and both * len(texts) > one * two:
+                wanted.add((i, j))
+    assert wanted == set(map(tuple, network.edges["word", "emoji"].T)) and len(wanted) > 10
+    pairs = [(i, emojis.number[e]) for i, (_, b) in enumerate(texts) for e in b]
+    assert sorted(pairs) == sorted(map(tuple, network.edges["post", "emoji"].T))
+
+
+def test_walks_stay_on_the_graph_and_apart():
+    edges = {
+        ("post", "word"): np.array([[0, 0, 1, 2], [0, 1, 1, 2]]),
+        ("post", "emoji"): np.array([[1], [0]]),
+        ("word", "emoji"): np.array([[1], [0]]),
+    }
+    walker = Walker(edges, {"post": 4, "word": 3, "emoji": 1})
+    found, links, own = walker.subgraphs(np.array([0, 2, 3]), 30, 0.3, np.random.default_rng(0))
+    np.testing.assert_array_equal(found["post"][own], [0, 2, 3])
+    assert sorted(found["post"]) == [0, 1, 2, 3] and sorted(found["word"]) == [0, 1, 2]
+    for a, b in PAIRS:  # every link is one of the graph's
+        ends = np.stack([found[a][links[a, b][0]], found[b][links[a, b][1]]])
+        assert set(map(tuple, ends.T)) <= set(map(tuple, edges[a, b].T))
+
+
+def test_links_that_were_left_out_are_told_and_inductive_graphs_know_no_other_post(output):
+    data = load_data("emoji")
+    network = graph_of(data)
+    rng, of = np.random.default_rng(0), ("post", "emoji")
+    hidden = {p: rng.random(e.shape[1]) < 0.1 for p, e in network.edges.items()}
+    left = {p: e[:, ~hidden[p]] for p, e in network.edges.items()}
+    encoder, losses = network.pretrained(0, left)
+    assert np.mean(losses["contrast"][-5:]) < np.mean(losses["contrast"][:5]) - 0.5
+    at = {k: torch.arange(n) for k, n in emoji_graph.node_counts(encoder, network.inputs()).items()}
+    with torch.no_grad():
+        made = encoder.eval()(network.inputs(), at, wires(left))
+    true = network.edges[of][:, hidden[of]]
+    drawn = np.stack([true[0], rng.integers(0, len(network.vocabularies[1]), true.shape[1])])
+    scores = np.concatenate([link_score(made, of, e).numpy() for e in (true, drawn)])
+    assert roc_auc_score(np.repeat([1, 0], true.shape[1]), scores) > 0.8
+
+    rows = np.arange(0, 200)
+    inner = graph_of(data, rows=rows)
+    assert inner.edges["post", "word"][0].max() < 200 and (inner.all["post", "word"][0] >= 200).any()
+    assert (inner.spoken["post", "word"][0] < 200).all()  # a word does not hear of the others
+
+
+def test_masked_links_leave_with_their_reverses(monkeypatch):
+    seen = []
+    real = emoji_graph.wires
+    monkeypatch.setattr(emoji_graph, "wires", lambda edges, flow=None: seen.append(real(edges, flow)) or seen[-1])
+    asked = []
+
+    def told(made, pair, links, rng):
+        asked.append((pair, links))
+        return made["post"].sum()
+
+    monkeypatch.setattr(emoji_graph, "link_loss", told)
+    rng = np.random.default_rng(0)
+    edges = {p: np.unique(rng.integers(0, 9, (2, 40)), axis=1) for p in PAIRS}
+    vectors = {"post": torch.randn(9, 4), "emoji": torch.randn(9, 4)}
+    model = EmojiGraph(width=4, contrast=0.0, steps=1, masked=0.5)
+    pretrain(Encoder(model, {"post": 4, "emoji": 4}, 9, 9), model, vectors, edges, 0)
+    assert len(asked) == 3
+    for (a, b), links in asked:
+        there = {tuple(e) for e in seen[0][a, "to", b].T.tolist()}
+        there |= {tuple(e[::-1]) for e in seen[0][b, "to", a].T.tolist()}
+        assert links.shape[1] and not there & set(map(tuple, links.T.tolist()))
+
+
+def test_the_fold_table_is_stratified_on_real_tweets(tmp_path):
+    if not TOOL.exists():
+        pytest.skip("the real tweets are not beside the checkout")
+    subprocess.run([sys.executable, str(TOOL), "emoji", "tweets", str(tmp_path)], check=True, capture_output=True)
+    data, _ = read(tmp_path)
+    block = time_blocks(data.items["time"], 5)
+    counts = np.array([[(data.labels[block == k, j] == 1).sum() for j in range(13)] for k in range(5)])
+    assert len(data) == 4_667 and (np.ptp(counts, axis=0) <= 1).all()
