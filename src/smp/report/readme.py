@@ -110,7 +110,7 @@ def experiments() -> str:
 
 
 def result_table(scores: pd.DataFrame) -> str:
-    """A Markdown table of each track's final experiment and of the best single model beside it."""
+    """A Markdown table of each track's final experiment and of the best single model beside it: two metrics each."""
     rows = []
     for (name, data), table in scores.groupby(["track", "data"]):
         track = tracks.get(name)
@@ -120,7 +120,8 @@ def result_table(scores: pd.DataFrame) -> str:
         for row in pd.concat([table[table["experiment"] == track.final], single]).to_dict("records"):
             parts = [p for p in ("forward", "holdout") if pd.notna(row.get(f"{p}_{headline.name}"))]
             shown = {
-                p: ", ".join(f"{m.name.upper()} {row[f'{p}_{m.name}']:.4f}" for m in track.task.metrics) for p in parts
+                p: ", ".join(f"{m.name.upper()} {row[f'{p}_{m.name}']:.4f}" for m in track.task.metrics[:2])
+                for p in parts
             }
             share = {"share of ceiling": f"{row['share_of_ceiling']:.1%}"} if pd.notna(row["share_of_ceiling"]) else {}
             rows.append(
