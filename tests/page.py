@@ -1,10 +1,10 @@
 """Drive the page of `python -m smp.predict app` through a whole prediction in a browser: python tests/page.py OUT.
 
 For a person to run and look at: writes OUT/page_390.png and OUT/page_1280.png and fails on an error in the browser's
-console. Wants playwright and a Chromium (its own, or the one that CHROMIUM names); the models as SMP_OUTPUT has them.
+console. Wants playwright, and Chromium or Chrome; the models are those in SMP_OUTPUT.
 """
 
-import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 WIDTHS = (390, 1280)
 
 
@@ -25,7 +26,7 @@ def main(out: Path, track: str = "image", picture: str = "") -> None:
     server = subprocess.Popen(command)
     try:
         with sync_playwright() as play:
-            browser = play.chromium.launch(executable_path=os.environ.get("CHROMIUM"), args=["--no-sandbox"])
+            browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
             for width in WIDTHS:
                 wrong = []
                 page = browser.new_page(viewport={"width": width, "height": 900})
