@@ -27,7 +27,7 @@ FLOORS = (
     {"stacking", "tracks.networks"},
     {"submission", "check"},
     {"report"},
-    {"stages", "bench"},
+    {"stages", "bench", "predict"},
 )
 FLOOR_OF = {module: i for i, floor in enumerate(FLOORS) for module in floor}
 MODULES = sorted(p for p in SRC.rglob("*.py") if p != SRC / "__init__.py")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,18 @@ from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.metrics import MAE, SRC, Task, mae, src
 from smp.runner import run_cv
-from smp.stacking import METHODS, Fusion, blend_weights, combine, run_fusion
+from smp.stacking import METHODS, Combination, Fusion, blend_weights, learn, run_fusion
 from smp.tracks.load import load_data
 
 IMAGE, VIDEO = tracks.get("image").task, tracks.get("video").task
 SRC_ONLY = Task((SRC,), loss=lambda y, p: -src(y, p), item_loss=None, error="", weight=np.ones_like)
 ONE = np.full(800, 100)  # all rows in one forward part, of models of 100 rows
+
+
+def combine(method, train, y, learnt, query, *rest):
+    """What is learnt, as it is kept in JSON and read again, on the query."""
+    kept = json.loads(json.dumps(asdict(learn(method, train, y, learnt, *rest))))
+    return Combination.from_json(kept)(query)
 
 
 @pytest.fixture

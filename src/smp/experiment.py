@@ -122,6 +122,11 @@ def stated(config: Any) -> dict:
     return {f.name: _plain(getattr(config, f.name)) for f in fields(config)}
 
 
+def fields_of(kept: dict) -> dict:
+    """The fields of a value that `stated` wrote among those of a config, without the name of its class."""
+    return {name: value for name, value in kept.items() if name != "class"}
+
+
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {"class": type(value).__name__, **stated(value)}

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from smp.errors import DataError, one_line_errors
 from smp.experiment import Experiment, Run, parse_run
 from smp.folds import label_level, load_folds
 from smp.learners import Learner
-from smp.learners.medians import local_median
+from smp.learners.medians import median_bend
 from smp.matrix import FeatureMatrix
 from smp.oof import Part, choosing_parts, cross_fit, parts_of, write_predictions
 from smp.paths import ROOT
@@ -34,6 +34,7 @@ from smp.tracks.load import data_name, fingerprint, load_data
 from smp.tuning import search
 
 log = logging.getLogger("smp")
+BEND = "bend.json"  # beside a kept model, where its predictions are bent
 
 
 class Model:
@@ -108,7 +109,10 @@ class Tabular(Model):
         if not self.config.median_folds:
             return pred
         inner = out_of_fold(learner, train, y - at, weight, seed, self.config.median_folds) + at
-        return local_median(inner, y, self.task.weight(y), pred)
+        bend = median_bend(inner, y, self.task.weight(y))
+        if keep:
+            write_json(keep / BEND, asdict(bend))
+        return bend(pred)
 
     def tuned(self) -> Learner:
         """The best learner of an Optuna study on forward parts before the holdout: later rows from earlier ones."""

@@ -1,16 +1,18 @@
 """The second level: combines finished experiments' predictions with weights learnt where later posts were predicted."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from smp.disk.store import replacing
+from smp.disk.store import replacing, write_json
 from smp.errors import DataError
 from smp.experiment import Run, Settings, predictions_read
-from smp.learners.medians import local_median
+from smp.learners.medians import Bend, median_bend
 from smp.metrics import Task
 from smp.oof import Part, forward_parts, holdout_of, load_forward, load_oof
 from smp.runner import Model, run_experiment
@@ -19,6 +21,7 @@ from smp.tracks.base import Data
 
 Method = Literal["mean", "rank_mean", "blend", "linear", "median"]
 METHODS: tuple[Method, ...] = get_args(Method)
+KEPT = Path("models", "combinations.json")  # what the test is combined with, and the parents that it combines
 
 
 @dataclass(frozen=True)
@@ -34,46 +37,67 @@ class Fusion(Settings):
         return predictions_read(track, self.parents)
 
 
-def combine(
-    method: Method,
-    train: np.ndarray,
-    y: np.ndarray,
-    learnt: np.ndarray,
-    query: np.ndarray,
-    task: Task,
-    trials: int,
-    seed: int,
-) -> np.ndarray:
-    """Combine level-1 predictions: learn on train (n, m) with labels y (n,), predict query (q, m) -> (q,).
+@dataclass(frozen=True)
+class Combination:
+    """How level-1 predictions become one: `learn` makes it, and plain values keep it."""
+
+    method: Method
+    weights: list[float]  # (m,) of the level-1 models
+    intercept: float = 0.0
+    bend: Bend | None = None
+    apart: "tuple[Combination, ...]" = ()  # of k labels that are combined each apart, one each
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> "Combination":
+        bend, apart = kept["bend"] and Bend(**kept["bend"]), tuple(map(cls.from_json, kept["apart"]))
+        return cls(kept["method"], kept["weights"], kept["intercept"], bend, apart)
+
+    def __call__(self, query: np.ndarray) -> np.ndarray:
+        """(q, m[, k]) level-1 predictions -> (q[, k])."""
+        if self.apart:
+            return np.stack([one(query[..., j]) for j, one in enumerate(self.apart)], axis=1)
+        if self.method in ("mean", "rank_mean", "median"):
+            mean = query.mean(axis=1)
+            if self.method == "rank_mean":
+                ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
+                return np.sort(mean)[rankdata(ranks, method="ordinal") - 1]
+            return self.bend(mean) if self.bend else mean
+        return np.einsum("qm...,m->q...", query, self.weights) + self.intercept
+
+
+def learn(
+    method: Method, train: np.ndarray, y: np.ndarray, learnt: np.ndarray, task: Task, trials: int, seed: int
+) -> Combination:
+    """Learn how to combine level-1 predictions: from train (n, m) with labels y (n,).
 
     learnt (n,): how many rows the models behind each row's predictions learnt from, which tells the forward parts.
-
-    Of k labels they are (n, m, k), (n, k), (q, m, k) -> (q, k): each apart, but for the weights of a blend.
+    Of k labels train is (n, m, k) and y (n, k): each apart, but for the weights of a blend.
 
     mean: plain. rank_mean: mean of ranks within the query, given back the values of the plain mean, so that outliers of
     one model do not move the order. blend: weights on the simplex found by Optuna for the track's own loss. linear:
     non-negative least squares with an intercept, which may stretch the predictions too. median: the mean, bent to the
     local median that the track's error asks for (smp.learners.medians). Raises DataError on any other method.
     """
-    if method == "mean":
-        return query.mean(axis=1)
-    if method == "blend":
-        return np.einsum("qm...,m->q...", query, blend_weights(train, y, learnt, task, trials, seed))
     if method not in METHODS:
         raise DataError(f"method '{method}': must be one of {', '.join(METHODS)}")
+    equal = [1 / train.shape[1]] * train.shape[1]
+    if method == "mean":
+        return Combination(method, equal)
+    if method == "blend":
+        return Combination(method, blend_weights(train, y, learnt, task, trials, seed).tolist())
     if y.ndim == 2:
         labels = range(y.shape[1])
-        apart = [combine(method, train[..., j], y[:, j], learnt, query[..., j], task, trials, seed) for j in labels]
-        return np.stack(apart, axis=1)
+        apart = (learn(method, train[..., j], y[:, j], learnt, task, trials, seed) for j in labels)
+        return Combination(method, equal, apart=tuple(apart))
     if method == "rank_mean":
-        ranks = np.column_stack([rankdata(c) for c in query.T]).mean(axis=1)
-        return np.sort(query.mean(axis=1))[rankdata(ranks, method="ordinal") - 1]
+        return Combination(method, equal)
     if method == "median":
-        return local_median(train.mean(axis=1), y, task.weight(y), query.mean(axis=1))
+        return Combination(method, equal, bend=median_bend(train.mean(axis=1), y, task.weight(y)))
     from sklearn.linear_model import LinearRegression
 
     weight = task.weight(y) ** 2  # a relative error where the track's is one
-    return LinearRegression(positive=True).fit(train, y, sample_weight=weight).predict(query)
+    model = LinearRegression(positive=True).fit(train, y, sample_weight=weight)
+    return Combination(method, model.coef_.tolist(), float(model.intercept_))
 
 
 def blend_weights(
@@ -144,20 +168,28 @@ class Stack(Model):
         return self.forward[own[pd.Index(self.forward_row[own]).get_indexer(part.query)]]
 
     def predict(self, part: Part) -> np.ndarray:
-        return self.combined(part, self.config.method)
+        combinations = self.combinations(part, self.config.method)
+        if part.kind == "full":
+            kept = {"parents": self.config.parents, "seeds": [asdict(one) for one in combinations]}
+            write_json(self.run.folder / KEPT, kept)
+        return self.combined(part, combinations)
 
-    def combined(self, part: Part, method: Method) -> np.ndarray:
-        """(q, seeds[, k]), clipped to the labels that the part learns from."""
-        known, y, query = self.known(part), self.data.labels, self.inputs(part)
-        train, true, learnt = self.forward[known], y[self.forward_row[known]], self.learnt[known]
+    def combinations(self, part: Part, method: Method) -> list[Combination]:
+        """One a seed, learnt from the rows that the part may learn from."""
+        known = self.known(part)
+        train, true, learnt = self.forward[known], self.data.labels[self.forward_row[known]], self.learnt[known]
         method, trials = method if len(train) else "mean", self.config.trials
-        made = [combine(method, train, true, learnt, query, self.task, trials, s) for s in self.config.seeds]
-        return np.stack(made, axis=1).clip(y[part.train].min(axis=0), y[part.train].max(axis=0))
+        return [learn(method, train, true, learnt, self.task, trials, s) for s in self.config.seeds]
+
+    def combined(self, part: Part, combinations: Sequence[Combination]) -> np.ndarray:
+        """(q, seeds[, k]), clipped to the labels that the part learns from."""
+        query, y = self.inputs(part), self.data.labels[part.train]
+        return np.stack([one(query) for one in combinations], axis=1).clip(y.min(axis=0), y.max(axis=0))
 
     def compare(self) -> None:
         """Write methods.csv: every method and every parent on the same rows."""
         parts, table = [p for p in self.parts if p.kind != "full"], {}
-        ways = {method: [(p, self.combined(p, method)) for p in parts] for method in METHODS}
+        ways = {m: [(p, self.combined(p, self.combinations(p, m))) for p in parts] for m in METHODS}
         for j, parent in enumerate(self.config.parents):
             ways[parent] = [(p, self.inputs(p)[:, j, None]) for p in parts]
         for name, made in ways.items():

@@ -103,7 +103,7 @@ def test_sentences_of_like_meaning_are_near_and_shards_are_resumed(make_posts, t
     posts = make_posts([{"Title": a, "Alltags": b} for a, b in texts])
     of_titles = text.embed_texts(pa.array([a for a, _ in texts]), folder)
     made_before = len(encoded)
-    np.testing.assert_array_equal(text.content_sentences(posts, folder, dims=4), text.pca(of_titles, 4))
+    np.testing.assert_array_equal(text.CONTENT.build(posts, folder, dims=4), text.pca(of_titles, 4))
     assert len(encoded) == made_before
 
 

@@ -1,7 +1,7 @@
 """From posts to a trained CLIP_FT: choose and encode prototypes, build the model, train it."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from smp.clip_ft.towers import Towers
 from smp.clip_ft.train import Step, TrainConfig, train
 from smp.disk.store import write_table
 from smp.errors import DataError
-from smp.nn.parallel import autocast, device, once, ranks, seeded, sum_over_ranks
+from smp.nn.parallel import autocast, device, load_checkpoint, once, ranks, seeded, sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,19 @@ def fit(task: Task, allowed: np.ndarray, folder: Path, name: str) -> tuple[Step,
     refresh()
     epochs = history.view(task.train.epochs, -1, history.shape[1]).mean(1)
     return before, step, epochs.tolist()
+
+
+def kept(towers: Towers, classes: Sequence[str], config: ModelConfig, file: Path) -> Step:
+    """The model of a checkpoint that `fit` wrote over frozen towers, for posts that it did not see.
+
+    classes: the K class names it was trained on.
+    """
+    learned = load_checkpoint(file)["learned"]
+    V, T = learned["model.V"], learned["model.T"]
+    model = ClipFT(towers.text, towers.scale, [prototypes.class_text(name) for name in classes], V, T, config)
+    step = Step(towers, model.to(device()))
+    step.load_state_dict(learned, strict=False)
+    return step
 
 
 def out_of_fold(task: Task, fold: np.ndarray, folder: Path) -> tuple[pd.DataFrame, dict]:

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
-from smp.disk.store import read_embeddings, read_note, write_embeddings
+from smp.disk.store import read_embeddings, read_note, replacing, write_embeddings
 from smp.encoders.shards import is_stored
+from smp.errors import DataError
 
 
 def pca(folder: Path, name: str, blocks: int, components: int, key: str) -> list[float]:
@@ -20,16 +22,39 @@ def pca(folder: Path, name: str, blocks: int, components: int, key: str) -> list
     ids, array = read_embeddings(folder, name)
     width = array.shape[1] // blocks
     slices = [slice(i, i + 16384) for i in range(0, len(array), 16384)]
-    out, kept = np.empty((len(array), blocks * components), np.float16), []
+    means, axes, kept = [], [], []
     for block in range(blocks):
         columns = slice(block * width, (block + 1) * width)
         mean = sum(array[s, columns].astype(np.float64).sum(0) for s in slices) / len(array)
         scatter = sum((c := array[s, columns] - mean).T @ c for s in slices)
         value, vector = np.linalg.eigh(scatter)
         top = vector[:, ::-1][:, :components]
-        top = top * np.sign(top[np.abs(top).argmax(0), np.arange(top.shape[1])])
+        means.append(mean)
+        axes.append(top * np.sign(top[np.abs(top).argmax(0), np.arange(top.shape[1])]))
         kept.append(float(value[::-1][:components].sum() / max(value.sum(), 1e-12)))
-        for s in slices:
-            out[s, block * components : (block + 1) * components] = (array[s, columns] - mean) @ top
+    with replacing(_axes_file(folder, name)) as aside:
+        save_file({"means": np.stack(means), "axes": np.stack(axes)}, aside)
+    out = np.concatenate([project(folder, name, array[s]) for s in slices])
     write_embeddings(folder, f"{name}_pca", ids, out, {"key": key, "kept": json.dumps(kept)})
     return kept
+
+
+def project(folder: Path, name: str, array: np.ndarray) -> np.ndarray:
+    """(n, blocks * components) float16: an embedding (n, d) on the directions that `pca` found for those in the store.
+
+    Raises DataError where it kept none.
+    """
+    path = _axes_file(folder, name)
+    if not path.is_file():
+        raise DataError(f"{path}: not kept; run the experiment that makes {name}_pca again with --force")
+    kept = load_file(path)
+    width = array.shape[1] // len(kept["means"])
+    parts = [
+        (array[:, block * width : (block + 1) * width] - mean) @ top
+        for block, (mean, top) in enumerate(zip(kept["means"], kept["axes"]))
+    ]
+    return np.hstack(parts).astype(np.float16)
+
+
+def _axes_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}_pca.axes.safetensors"

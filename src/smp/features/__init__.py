@@ -40,14 +40,39 @@ def is_external(track: str, name: str) -> bool:
     return name not in tracks.get(track).embeddings
 
 
-def build(track: str, name: str, data: Data) -> pd.DataFrame | np.ndarray:
-    """Compute a family that is made without labels: a frame, or an array (n, d), rows as in the items."""
+def learn(track: str, name: str, data: Data) -> object:
+    """What a family learns of the posts before it describes any (smp.tracks.base.Family.learn); None of most."""
     family = _families(track)[name]
-    stored = [_embedding(track, other, data.ids) for other in family.reads]
+    return family.learn(data.items, **_shards(track, name, family)) if family.learn else None
+
+
+def build(
+    track: str, name: str, data: Data, learnt: object = None, shards: Path | None = None
+) -> pd.DataFrame | np.ndarray:
+    """Compute a family that is made without labels: a frame, or an array (n, d), rows as in the items.
+
+    learnt: what `learn` made of other posts. shards: another folder than the cache's for long work.
+    """
+    family = _families(track)[name]
+    read = [_embedding(track, other, data.ids) for other in family.reads]
     more = {"events": data.events} if family.events else {}
     more |= {"edges": data.edges} if family.edges else {}
-    more |= {"shards": paths.features(track) / f"{name}.shards"} if family.shards else {}
-    return family.build(data.items, *stored, **more)
+    more |= _shards(track, name, family, shards)
+    more |= {"learnt": learnt} if family.learn else {}
+    return family.build(data.items, *read, **more)
+
+
+def stored(track: str, name: str, ids: pd.Index) -> pd.DataFrame | np.ndarray:
+    """A family or embedding that is cached, or laid by the user: a frame, or an array (n, d) float16, rows as in ids.
+
+    Raises DataError where it is not there or lacks a post.
+    """
+    path = _locate(track, name)
+    if path.name.endswith(".ids.parquet"):
+        return _embedding(track, name, ids)
+    table = own.read(path, ids) if path.parent == paths.extra_features(track) else read_table(path)
+    rows = _positions(table.index, ids, path)
+    return table if np.array_equal(rows, np.arange(len(table))) else table.iloc[rows]
 
 
 def make(track: str, name: str, data: Data) -> None:
@@ -97,6 +122,10 @@ def from_labels(
     return FeatureMatrix.from_table(pd.concat(tables, axis=1))
 
 
+def _shards(track: str, name: str, family: Family, folder: Path | None = None) -> dict[str, Path]:
+    return {"shards": folder or paths.features(track) / f"{name}.shards"} if family.shards else {}
+
+
 def _families(track: str) -> Mapping[str, Family]:
     return tracks.get(track).families
 
@@ -129,9 +158,7 @@ def _read(track: str, name: str, ids: pd.Index) -> FeatureMatrix:
         keys, array = read_embeddings(path.parent, name)
         rows = _positions(keys, ids, path)
         return FeatureMatrix.from_array(array, [f"{name}_{j}" for j in range(array.shape[1])], rows)
-    table = own.read(path, ids) if path.parent == paths.extra_features(track) else read_table(path)
-    rows = _positions(table.index, ids, path)
-    return FeatureMatrix.from_table(table if np.array_equal(rows, np.arange(len(table))) else table.iloc[rows])
+    return FeatureMatrix.from_table(stored(track, name, ids))
 
 
 def _positions(keys: pd.Index, ids: pd.Index, path: Path) -> np.ndarray:

@@ -30,32 +30,75 @@ SHARD = 4096  # texts
 Counter = Callable[[list[str]], csr_matrix]
 
 
-def words(posts: pd.DataFrame, dims: int = 64) -> np.ndarray:
-    """(n, dims) float16: TF-IDF of words and pairs of words of the title and the tags, by truncated SVD."""
+@dataclass(frozen=True)
+class Axes:
+    """The mean of embeddings and their principal axes."""
+
+    mean: np.ndarray  # (d,)
+    axes: np.ndarray  # (d, dims) float32
+
+    def project(self, embeddings: np.ndarray) -> np.ndarray:
+        """(n, dims) float16 of (n, d), a chunk at a time."""
+        out = np.empty((len(embeddings), self.axes.shape[1]), np.float16)
+        for start in range(0, len(out), CHUNK):
+            out[start : start + CHUNK] = (embeddings[start : start + CHUNK] - self.mean.astype(np.float32)) @ self.axes
+        return out
+
+
+def learn_words(posts: pd.DataFrame, dims: int = 64) -> "_Space":
+    """The weights and factors of `words`."""
+    return _Space.fit(_word_pairs(), _distinct(_title_and_tags(posts))[0], dims)
+
+
+def words(posts: pd.DataFrame, dims: int = 64, learnt: "_Space | None" = None) -> np.ndarray:
+    """(n, dims) float16: TF-IDF of words and pairs of words of the title and the tags, by truncated SVD.
+
+    learnt, here and below: of other posts, where it is not to be learnt from these.
+    """
     texts, row = _distinct(_title_and_tags(posts))
-    return _embed(texts, _counter(analyzer="word", ngram_range=(1, 2)), dims)[row]
+    space, count = learnt or learn_words(posts, dims), _word_pairs()
+    out = np.empty((len(texts), dims), np.float16)
+    for start in range(0, len(texts), CHUNK):
+        out[start : start + CHUNK] = space.project(count(texts[start : start + CHUNK]))
+    return out[row]
 
 
-def common_words(posts: pd.DataFrame, count: int = 512) -> np.ndarray:
+def learn_common_words(posts: pd.DataFrame, count: int = 512) -> list[str]:
+    """The words that most different texts hold, in alphabetical order."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    vocabulary = CountVectorizer(binary=True, max_features=count, dtype=np.int8)
+    try:
+        return vocabulary.fit(_distinct(_title_and_tags(posts))[0]).get_feature_names_out().tolist()
+    except ValueError:  # scikit-learn: not one word in all the posts
+        return []
+
+
+def common_words(posts: pd.DataFrame, count: int = 512, learnt: list[str] | None = None) -> np.ndarray:
     """(n, count) float16: 1 where the title or the tags hold the word, for the words of most different texts."""
     from sklearn.feature_extraction.text import CountVectorizer
 
-    texts, row = _distinct(_title_and_tags(posts))
-    try:
-        found = CountVectorizer(binary=True, max_features=count, dtype=np.int8).fit_transform(texts)
-    except ValueError:  # scikit-learn: not one word in all the posts
+    vocabulary = learn_common_words(posts, count) if learnt is None else learnt
+    if not vocabulary:
         return np.zeros((len(posts), 1), np.float16)
+    texts, row = _distinct(_title_and_tags(posts))
+    found = CountVectorizer(binary=True, vocabulary=vocabulary, dtype=np.int8).transform(texts)
     return found.toarray().astype(np.float16)[row]
 
 
-def title_tags(posts: pd.DataFrame, dims: int = 64) -> pd.DataFrame:
+def learn_title_tags(posts: pd.DataFrame, dims: int = 64) -> "_Space":
+    """The space that titles and tags are compared in."""
+    (titles, _), (tags, _) = _distinct(arrow(posts["title"])), _distinct(joined_tags(posts))
+    return _Space.fit(_counter(analyzer="word"), sorted({*titles, *tags}), dims)
+
+
+def title_tags(posts: pd.DataFrame, dims: int = 64, learnt: "_Space | None" = None) -> pd.DataFrame:
     """title_tags_cosine: of the title's and the tags' vectors in one space (TF-IDF of words, SVD over both kinds of
     texts); title_tags_overlap: share of the title's different words that are also words of the tags. NaN where either
     has no word.
     """
-    count = _counter(analyzer="word")
+    count, space = _counter(analyzer="word"), learnt or learn_title_tags(posts, dims)
     (titles, title), (tags, tag) = _distinct(arrow(posts["title"])), _distinct(joined_tags(posts))
-    space = _Space.fit(count, sorted({*titles, *tags}), dims)
     pairs, row = np.unique(title * len(tags) + tag, return_inverse=True)
     out = np.full((len(pairs), 2), np.nan, np.float32)
     for start in range(0, len(pairs), CHUNK):
@@ -71,19 +114,25 @@ def title_tags(posts: pd.DataFrame, dims: int = 64) -> pd.DataFrame:
     return pd.DataFrame(out[row], columns=["title_tags_cosine", "title_tags_overlap"], index=posts.index)
 
 
-def content_sentences(posts: pd.DataFrame, shards: Path, dims: int = 16) -> np.ndarray:
-    """(n, dims) float16 principal components of the sentence embeddings of the title (of a video: its content)."""
-    return pca(embed_texts(arrow(posts["title"]), shards), dims)
+@dataclass(frozen=True)
+class Sentences:
+    """(n, dims) float16 principal components of the sentence embeddings of one text a post."""
+
+    text: Callable[[pd.DataFrame], pa.Array]
+
+    def learn(self, posts: pd.DataFrame, shards: Path, dims: int = 16) -> Axes:
+        """The principal axes of the posts' embeddings."""
+        return axes(embed_texts(self.text(posts), shards), dims)
+
+    def build(self, posts: pd.DataFrame, shards: Path, dims: int = 16, learnt: Axes | None = None) -> np.ndarray:
+        """learnt: of other posts, where the axes are not to be learnt from these."""
+        embeddings = embed_texts(self.text(posts), shards)
+        return (learnt or axes(embeddings, dims)).project(embeddings)
 
 
-def tag_sentences(posts: pd.DataFrame, shards: Path, dims: int = 16) -> np.ndarray:
-    """(n, dims) float16 principal components of the sentence embeddings of the tags (of a video: suggested words)."""
-    return pca(embed_texts(joined_tags(posts), shards), dims)
-
-
-def music_sentences(posts: pd.DataFrame, shards: Path, dims: int = 16) -> np.ndarray:
-    """(n, dims) float16 principal components of the sentence embeddings of a video's music title."""
-    return pca(embed_texts(arrow(posts["music_title"]), shards), dims)
+CONTENT = Sentences(lambda posts: arrow(posts["title"]))  # the title; of a video: its content
+SUGGESTED = Sentences(joined_tags)  # the tags; of a video: its suggested words
+MUSIC = Sentences(lambda posts: arrow(posts["music_title"]))  # of a video: its music's title
 
 
 def embed_texts(strings: pa.Array, shards: Path) -> np.ndarray:
@@ -106,8 +155,8 @@ def embed_texts(strings: pa.Array, shards: Path) -> np.ndarray:
     return out[row]
 
 
-def pca(embeddings: np.ndarray, dims: int) -> np.ndarray:
-    """(n, min(dims, d)) float16 principal components of (n, d), fitted on all rows: train and test, no label.
+def axes(embeddings: np.ndarray, dims: int) -> Axes:
+    """The first min(dims, d) principal axes of (n, d), of all rows: train and test, no label.
 
     The covariance is added up in float64 a chunk at a time, so a memory map stays on disk. Each component's sign is
     such that its largest weight is positive: no random start, the same result on every run.
@@ -120,12 +169,14 @@ def pca(embeddings: np.ndarray, dims: int) -> np.ndarray:
         products += x.T @ x
     mean = total / n
     _, vectors = np.linalg.eigh(products / n - np.outer(mean, mean))  # eigenvalues ascend
-    axes = vectors[:, ::-1][:, :dims]
-    axes = (axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0))).astype(np.float32)
-    out = np.empty((n, axes.shape[1]), np.float16)
-    for start in range(0, n, CHUNK):
-        out[start : start + CHUNK] = (embeddings[start : start + CHUNK] - mean.astype(np.float32)) @ axes
-    return out
+    found = vectors[:, ::-1][:, :dims]
+    signs = np.sign(np.take_along_axis(found, np.abs(found).argmax(axis=0)[None], axis=0))
+    return Axes(mean, (found * signs).astype(np.float32))
+
+
+def pca(embeddings: np.ndarray, dims: int) -> np.ndarray:
+    """(n, min(dims, d)) float16 principal components of (n, d), fitted on all rows."""
+    return axes(embeddings, dims).project(embeddings)
 
 
 @dataclass(frozen=True)
@@ -159,13 +210,8 @@ class _Space:
         return out
 
 
-def _embed(texts: list[str], count: Counter, dims: int) -> np.ndarray:
-    """(m, dims) float16 of m different, sorted texts."""
-    space = _Space.fit(count, texts, dims)
-    out = np.empty((len(texts), dims), np.float16)
-    for start in range(0, len(texts), CHUNK):
-        out[start : start + CHUNK] = space.project(count(texts[start : start + CHUNK]))
-    return out
+def _word_pairs() -> Counter:
+    return _counter(analyzer="word", ngram_range=(1, 2))
 
 
 def _counter(**how: object) -> Counter:

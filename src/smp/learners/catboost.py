@@ -31,6 +31,15 @@ class FittedCatBoost:
         """(n,) float64 predictions."""
         return self.model.predict(_frame(X)) + self.center if len(X) else np.empty(0)
 
+    def contributions(self, X: FeatureMatrix) -> np.ndarray:
+        """(n, D) SHAP values: by how much each column moves a prediction away from the mean one."""
+        import catboost
+
+        if not len(X):
+            return np.empty(X.shape)
+        pool = catboost.Pool(_frame(X), cat_features=list(X.categorical))
+        return self.model.get_feature_importance(pool, type="ShapValues")[:, :-1]
+
     def save(self, folder: Path) -> None:
         """Keep the trees in CatBoost's binary format in `folder`, for `load`."""
         metadata = self.model.get_metadata()

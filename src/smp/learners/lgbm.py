@@ -1,5 +1,6 @@
 """LightGBM on a feature matrix, streamed to its binner where a float32 copy would be too large."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -28,9 +29,21 @@ class FittedLightGBM:
 
     def predict(self, X: FeatureMatrix) -> np.ndarray:
         """(n,) float64 predictions, made in chunks of bounded size."""
+        return np.concatenate(list(self._in_chunks(X)) or [np.empty(0)])
+
+    def contributions(self, X: FeatureMatrix) -> np.ndarray:
+        """(n, D) SHAP values: by how much each column moves a prediction away from the mean one."""
+        chunks = list(self._in_chunks(X, pred_contrib=True))
+        return np.concatenate(chunks)[:, :-1] if chunks else np.empty(X.shape)
+
+    def leaves(self, X: FeatureMatrix) -> np.ndarray:
+        """(n, trees) int32: the leaf of every tree that a row lies in."""
+        chunks = list(self._in_chunks(X, pred_leaf=True))
+        return np.concatenate(chunks).astype(np.int32) if chunks else np.empty((0, self.booster.num_trees()), np.int32)
+
+    def _in_chunks(self, X: FeatureMatrix, **how: bool) -> Iterator[np.ndarray]:
         step = max(1, DENSE_LIMIT // 4 // max(4 * X.shape[1], 1))
-        chunks = [self.booster.predict(X.dense(slice(i, i + step))) for i in range(0, len(X), step)]
-        return np.concatenate(chunks) if chunks else np.empty(0)
+        return (self.booster.predict(X.dense(slice(i, i + step)), **how) for i in range(0, len(X), step))
 
     def save(self, folder: Path) -> None:
         """Keep the trees as LightGBM's text in `folder`, for `load`."""

@@ -1,5 +1,7 @@
 """Weighted medians: with the weights 1/y, the prediction of least expected percentage error."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 WIDTH = 0.8  # in label units, of the kernel of a local median
@@ -18,19 +20,39 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return values[order][(reached < reached[:, -1:] / 2).sum(axis=1)]
 
 
-def local_median(
-    pred: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray, width: float = WIDTH, points: int = 64
-) -> np.ndarray:
-    """(q,) what to predict instead of `at` (q,): a smooth curve through local weighted medians.
+@dataclass(frozen=True)
+class Bend:
+    """A smooth curve from a model's predictions to what is predicted instead: linear between its places, of slope 1
+    beyond them.
+    """
+
+    places: list[float]  # ascending
+    values: list[float]
+
+    def __call__(self, at: np.ndarray) -> np.ndarray:
+        inside = at.clip(self.places[0], self.places[-1])
+        return np.interp(inside, self.places, self.values) + (at - inside)
+
+
+def median_bend(
+    pred: np.ndarray, y: np.ndarray, weight: np.ndarray, width: float = WIDTH, points: int = 64
+) -> Bend:
+    """The curve through local weighted medians, which makes a model of the mean one of the (weighted) median.
 
     pred (n,): predictions of labels y (n,) by models that saw none of them; weight (n,). For a prediction m the labels
     stand at m + (y - pred), each with its weight times a Gaussian kernel of (pred - m) / width; their median is the
-    curve's value. So a model of the mean becomes one of the (weighted) median, and where low labels spread more, the
-    curve bends there. It is evaluated at `points` places between the predictions' extremes and linear between.
+    curve's value: where low labels spread more, it bends. It has `points` places between the predictions' extremes, so
+    that what becomes of a prediction does not depend on what else is predicted.
     """
-    places = np.linspace(min(pred.min(), at.min()), max(pred.max(), at.max()), points)
-    curve = np.empty(points)
-    for i, m in enumerate(places):
-        near = np.exp(-0.5 * ((pred - m) / width) ** 2) + 1e-12  # beyond all predictions: the nearest decide
-        curve[i] = weighted_median(m + y - pred, (weight * near)[None])[0]
-    return np.interp(at, places, curve)
+    places, values = np.linspace(pred.min(), pred.max(), points), []
+    for m in places:
+        near = np.exp(-0.5 * ((pred - m) / width) ** 2) + 1e-12
+        values.append(float(weighted_median(m + y - pred, (weight * near)[None])[0]))
+    return Bend(places.tolist(), values)
+
+
+def local_median(
+    pred: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray, width: float = WIDTH
+) -> np.ndarray:
+    """(q,) what to predict instead of `at` (q,), by the curve of `median_bend`."""
+    return median_bend(pred, y, weight, width)(at)

@@ -75,10 +75,16 @@ class Family:
 
     build: `build(items)` -> a frame, or an array (n, d) that is stored as float16; rows as in items. With labels=True
     `build(items, y, block, seed)` -> a frame, y (n,) NaN where hidden, block (n,) the time block of every item: made
-    inside each fit and never stored. What else it takes is said here and comes as said.
+    inside each fit and never stored; the seed may change what rows with a label get, and no other's. What else it takes
+    is said here and comes as said.
     """
 
     build: Callable
+    # What is learnt of all posts before any is described (a vocabulary, axes, centres): `learn(items)`, with shards=
+    # where build has it. build makes it itself, or is given as learnt= what was learnt of other posts: so new ones are
+    # described in the terms that the models know.
+    learn: Callable | None = None
+    alone: bool = False  # but for what is learnt a row is made of itself alone
     reads: tuple[str, ...] = ()  # stored embeddings that follow the items, (n, d) each
     labels: bool = False
     events: bool = False  # given as events=
@@ -97,6 +103,17 @@ class Submission:
     score_column: str = "popularity_score"
     decimals: int = 4
     json_version: str = ""  # of the JSON form; empty where there is none
+
+
+@dataclass(frozen=True)
+class NewPosts:
+    """How posts are read that are in no split, and for which there is a prediction none the less."""
+
+    read: Callable[[Path], tuple[Data, dict[str, int]]]  # a folder with the test split's files alone
+    columns: Mapping[str, str]  # what the official files call the items' columns
+    account: tuple[str, ...]  # columns that say something of the account: of a known user the latest post's
+    media: str  # the column of paths to the post's picture or video
+    complete: Callable[[pd.DataFrame], pd.DataFrame] = lambda items: items  # what follows from other columns
 
 
 @dataclass(frozen=True)
@@ -128,5 +145,6 @@ class Track:
     media_paths: tuple[str, ...] = ()  # the items' columns that hold paths of pictures or videos below the folder
     has_media: Callable[[Path], bool] = lambda folder: True  # whether what representations are learnt from is there
     submission: Submission | None = None
+    new_posts: NewPosts | None = None  # None: there is no prediction but of the data's own
     final: str = ""  # the experiment that the submission is made from
     exhibits: tuple[Exhibit, ...] = ()  # what the report shows of this track alone

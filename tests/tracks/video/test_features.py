@@ -136,8 +136,12 @@ def test_sentence_families_follow_their_own_text(data, tmp_path, monkeypatch):
     from smp.features import text
 
     seen, posts = {}, data.items
-    monkeypatch.setattr(text, "embed_texts", lambda strings, shards: seen.setdefault(shards.name, strings.to_pylist()))
-    monkeypatch.setattr(text, "pca", lambda embeddings, dims: np.zeros((len(embeddings), dims), np.float16))
+
+    def embed(strings, shards):
+        seen[shards.name] = strings.to_pylist()
+        return np.zeros((len(strings), 384), np.float16)
+
+    monkeypatch.setattr(text, "embed_texts", embed)
     for name, column in {"minilm_content": posts["title"], "minilm_music": posts["music_title"]}.items():
         assert features.build("video", name, data).shape == (len(posts), 16)
         assert seen[f"{name}.shards"] == column.tolist()

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 from smp.disk import pictures
 from smp.errors import DataError
 from smp.tracks import official
-from smp.tracks.base import Data
+from smp.tracks.base import Data, NewPosts
 from smp.tracks.official import count, first, is_blank, moments, numbers
 
 SITE = "https://smp-challenge.com (SMPD-Image download)"
@@ -70,14 +71,21 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     Both layouts are read, each split in whichever it is found, and each file wherever it lies below `folder`. Raises
     DataError naming file and row (counted from 1) for whatever would make the rows wrong; no picture is opened here.
     """
+    return _read(folder, SPLITS)
+
+
+def read_new(folder: Path) -> tuple[Data, dict[str, int]]:
+    """The same of a folder that holds the test split's files alone, or of whose files no other are read."""
+    return _read(folder, ("test",))
+
+
+def _read(folder: Path, splits: Sequence[str]) -> tuple[Data, dict[str, int]]:
     quirks: Counter[str] = Counter()
-    found = _locate(folder)
-    raw = pa.concat_tables([_read_split(folder, split, found[split], quirks) for split in SPLITS]).combine_chunks()
-    ids, is_train = raw["Pid"].to_pandas(), pc.equal(raw["split"], "train").to_pandas().to_numpy(bool)
-    parts = [(found["train"]["additional"], ids[is_train]), (found["test"]["additional"], ids[~is_train])]
-    official.check_unique(parts, "row", AGAIN)
-    listed = raw["image_path"].combine_chunks()
-    by_split = {"train": listed.filter(is_train), "test": listed.filter(~is_train)}
+    found = _locate(folder, splits)
+    raw = pa.concat_tables([_read_split(folder, split, found[split], quirks) for split in splits]).combine_chunks()
+    ids, listed, of = raw["Pid"].to_pandas(), raw["image_path"].combine_chunks(), raw["split"].to_pandas().to_numpy()
+    official.check_unique([(found[split]["additional"], ids[of == split]) for split in splits], "row", AGAIN)
+    by_split = {split: listed.filter(pa.array(of == split)) for split in splits}
     placed = official.placed(folder, by_split, pictures.SUFFIXES, quirks, "pictures", AGAIN)
     raw = raw.set_column(raw.schema.get_field_index("image_path"), "image_path", pa.concat_arrays(placed))
     labels = raw["label"].to_numpy()
@@ -87,10 +95,10 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
 # --- which files ---
 
 
-def _locate(folder: Path) -> dict[str, dict[str, Path]]:
+def _locate(folder: Path, splits: Sequence[str] = SPLITS) -> dict[str, dict[str, Path]]:
     """Paths of every file by split and role, each wherever it lies. Raises DataError that lists all missing ones."""
     found, located, missing = official.index(folder), {}, []
-    for split in SPLITS:
+    for split in splits:
         layouts = [(home, {role: name.format(split) for role, name in names.items()}) for home, names in LAYOUTS]
         home, names = max(layouts, key=lambda layout: sum(name.lower() in found for name in layout[1].values()))
         if names["images"] not in found and f"{split}_imgfile.txt" in found:
@@ -268,12 +276,15 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
     def missing(key: str, absent: pa.Array | np.ndarray) -> None:
         quirks[f"{key} missing"] += count(absent)
 
+    splits = raw["split"].combine_chunks()
+    has_train = pc.any(pc.equal(splits, "train")).as_py()
+
     def category(key: str) -> pa.DictionaryArray:
         values = pc.utf8_trim_whitespace(raw[key].combine_chunks())
         values = pc.if_else(official.is_not_given(values), None, values)
         missing(key, pc.is_null(values))
-        known = pc.is_in(values, value_set=values.filter(pc.equal(raw["split"].combine_chunks(), "train")).unique())
-        quirks[f"{key} unseen in train"] += count(pc.and_(pc.is_valid(values), pc.invert(known)))
+        known = pc.is_in(values, value_set=values.filter(pc.equal(splits, "train")).unique())
+        quirks[f"{key} unseen in train"] += has_train and count(pc.and_(pc.is_valid(values), pc.invert(known)))
         return values.dictionary_encode()
 
     def number(key: str) -> np.ndarray:
@@ -377,3 +388,30 @@ def _split_words(column: pa.Array) -> pa.ListArray:
 def _join(by: str, *parts: pa.Array | str) -> pa.Array:
     parts = [pa.scalar(part, pa.large_string()) if isinstance(part, str) else part for part in (*parts, by)]
     return pc.binary_join_element_wise(*parts)
+
+
+# --- posts that are in no split ---
+
+
+def _complete(items: pd.DataFrame) -> pd.DataFrame:
+    """A place without an accuracy is exact; one outside the globe is none."""
+    latitude, longitude = items["latitude"], items["longitude"]
+    located = (latitude.abs() <= 90) & (longitude.abs() <= 180)
+    given = items["geoaccuracy"].where(items["geoaccuracy"] > 0, 16)
+    return items.assign(
+        latitude=latitude.where(located),
+        longitude=longitude.where(located),
+        geoaccuracy=np.where(located, given, 0).clip(0, 16).astype("int8"),
+    )
+
+
+NEW_POSTS = NewPosts(
+    read=read_new,
+    columns={
+        **{key: key.lower() for keys in KEYS.values() for key in keys},
+        **{"Pid": "post_id", "Uid": "user_id", "Postdate": "time", "Tile": "title", "Alltags": "tags"},
+    },
+    account=("pathalias", *KEYS["user"]),
+    media="image_path",
+    complete=_complete,
+)

@@ -14,7 +14,7 @@ from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.image import demo
 from smp.tracks.image.exhibits import EXHIBITS
 from smp.tracks.image.features import account_counters, clusters, similarity
-from smp.tracks.image.read import SITE, files, read
+from smp.tracks.image.read import NEW_POSTS, SITE, files, read
 
 
 def loss(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -72,6 +72,7 @@ TRACK = Track(
     families=FAMILIES,
     embeddings=EMBEDDINGS,
     submission=Submission(id_column="post_id", prefix="post", json_version="VERSION 1.2"),
+    new_posts=NEW_POSTS,
     final="exp020_fusion",
     exhibits=EXHIBITS,
 )

@@ -1,6 +1,7 @@
 """SMPD-Video: the official jsonl files -> the data of the video track."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 
 from smp.errors import DataError
 from smp.tracks import official
-from smp.tracks.base import Data
+from smp.tracks.base import Data, NewPosts
 from smp.tracks.official import check_unique, count, first, moments, numbers
 
 SITE = "https://smp-challenge.com (SMPD-Video download)"
@@ -48,9 +49,18 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     Each file lies anywhere below the folder. Raises DataError naming file and line (counted from 1) for whatever would
     make the rows wrong; a post without user or video row keeps NaN there and is counted.
     """
+    return _read(folder, SPLITS)
+
+
+def read_new(folder: Path) -> tuple[Data, dict[str, int]]:
+    """The same of a folder that holds the test split's files alone, or of whose files no other are read."""
+    return _read(folder, ("test",))
+
+
+def _read(folder: Path, splits: Sequence[str]) -> tuple[Data, dict[str, int]]:
     quirks: Counter[str] = Counter()
-    found = _locate(folder)
-    parts = {split: _read_split(folder, found, split, quirks) for split in SPLITS}
+    found = _locate(folder, splits)
+    parts = {split: _read_split(folder, found, split, quirks) for split in splits}
     check_unique([(found["posts", split], part["post_id"]) for split, part in parts.items()], "line", AGAIN)
     listed = {split: pa.array(part["video_path"], pa.large_string()) for split, part in parts.items()}
     for part, paths in zip(parts.values(), official.placed(folder, listed, SUFFIXES, quirks, "videos", AGAIN)):
@@ -60,9 +70,9 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     return data, {k: int(n) for k, n in quirks.items() if n}
 
 
-def _locate(folder: Path) -> dict[tuple[str, str], Path]:
+def _locate(folder: Path, splits: Sequence[str] = SPLITS) -> dict[tuple[str, str], Path]:
     """Paths by (kind, split), each file wherever it lies. Raises DataError that lists all missing ones."""
-    names = {(kind, split): NAME.format(kind, split) for kind in KEYS for split in SPLITS}
+    names = {(kind, split): NAME.format(kind, split) for kind in KEYS for split in splits}
     del names["popularity", "test"]
     found = official.index(folder)
     located = official.locate(found, names, SITE)
@@ -204,3 +214,21 @@ def _split(value: str | list | None) -> list[str]:
 
 def _plausible(values: pd.Series) -> pd.Series:
     return values.where(values.between(0, LARGEST))
+
+
+# --- posts that are in no split ---
+
+
+def _complete(items: pd.DataFrame) -> pd.DataFrame:
+    """The title is the content without its commas; where only a title is given, the content is that."""
+    content = items["post_content"].where(items["post_content"] != "", items["title"].str.replace(" ", ","))
+    return items.assign(post_content=content, title=content.str.replace(",", " "))
+
+
+NEW_POSTS = NewPosts(
+    read=read_new,
+    columns={"pid": "post_id", "uid": "user_id", "post_time": "time", "post_suggested_words": "tags"},
+    account=COUNTS,
+    media="video_path",
+    complete=_complete,
+)

@@ -8,13 +8,13 @@ import pandas as pd
 
 from smp.disk.pictures import check_inside
 from smp.features import text
-from smp.features.shared import pick
+from smp.features.shared import pick, sentences
 from smp.metrics import MAPE, Task, mape
 from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.video import demo
 from smp.tracks.video.exhibits import EXHIBITS
 from smp.tracks.video.features import face_audio, mvp, video_stats
-from smp.tracks.video.read import SITE, files, read
+from smp.tracks.video.read import NEW_POSTS, SITE, files, read
 
 
 def item_loss(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
@@ -40,10 +40,10 @@ FAMILIES = {
     "video_ratios": Family(video_stats.ratios),
     "video_words": Family(video_stats.words),
     "face_audio": Family(face_audio.build, inputs=face_audio.files, external=True),
-    "minilm_suggested": Family(text.tag_sentences, shards=True),
-    "minilm_music": Family(text.music_sentences, shards=True),
+    "minilm_suggested": sentences(text.SUGGESTED),
+    "minilm_music": sentences(text.MUSIC),
     "mvp": Family(mvp.build),
-    "mvp_text": Family(mvp.text),
+    "mvp_text": Family(mvp.text, learn=mvp.learn_text, alone=True),
 }
 EMBEDDINGS = dict.fromkeys(("frames_image", "video_frames"), "exp055_frames")
 
@@ -61,6 +61,7 @@ TRACK = Track(
     families=FAMILIES,
     embeddings=EMBEDDINGS,
     submission=Submission(id_column="pid"),
+    new_posts=NEW_POSTS,
     final="exp059_fusion",
     exhibits=EXHIBITS,
 )

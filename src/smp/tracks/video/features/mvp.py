@@ -43,24 +43,39 @@ def build(posts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=posts.index)
 
 
-def text(posts: pd.DataFrame) -> np.ndarray:
-    """(n, 40) float16: TF-IDF of words and pairs of words by truncated SVD to 20, of the content, then of the suggested
-    words; fitted on train and test together, as published.
-    """
+def learn_text(posts: pd.DataFrame) -> list[tuple]:
+    """Weights and factors of the content, then of the suggested words; (None, None) where none has a word."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    suggested = pc.binary_join(arrow(posts["tags"]), " ").to_pylist()
-    parts = []
-    for texts in (posts["title"].tolist(), suggested):
-        out = np.zeros((len(posts), SVD_DIMS), np.float32)
+    learnt = []
+    for texts in _texts(posts):
+        weights = svd = None
         if any(t.strip() for t in texts):
-            weights = TfidfVectorizer(ngram_range=(1, 2)).fit_transform(texts)
-            svd = TruncatedSVD(min(SVD_DIMS, weights.shape[1]), n_iter=SVD_ITERATIONS, random_state=SVD_SEED)
-            found = svd.fit_transform(weights)
+            weights = TfidfVectorizer(ngram_range=(1, 2))
+            weighted = weights.fit_transform(texts)
+            svd = TruncatedSVD(min(SVD_DIMS, weighted.shape[1]), n_iter=SVD_ITERATIONS, random_state=SVD_SEED)
+            svd.fit(weighted)
+        learnt.append((weights, svd))
+    return learnt
+
+
+def text(posts: pd.DataFrame, learnt: list[tuple] | None = None) -> np.ndarray:
+    """(n, 40) float16: TF-IDF of words and pairs of words by truncated SVD to 20, of the content, then of the suggested
+    words; fitted on train and test together, as published.
+    """
+    parts = []
+    for texts, (weights, svd) in zip(_texts(posts), learnt or learn_text(posts)):
+        out = np.zeros((len(posts), SVD_DIMS), np.float32)
+        if weights is not None:
+            found = svd.transform(weights.transform(texts))
             out[:, : found.shape[1]] = found
         parts.append(out)
     return np.hstack(parts)
+
+
+def _texts(posts: pd.DataFrame) -> tuple[list[str], list[str]]:
+    return posts["title"].tolist(), pc.binary_join(arrow(posts["tags"]), " ").to_pylist()
 
 
 def _tag_dates(posts: pd.DataFrame) -> np.ndarray:
