@@ -1,11 +1,11 @@
 """Generated posts in TweetEval's layout, in which an emoji decides, from a stated model.
 
-Two tasks. A post has 8 words, each drawn from the words of its feeling (glad, cross, low) with chance 0.25, else from
+Two tasks. A post has 8 words, each drawn from the words of its feeling (glad, cross, low) with chance 0.1, else from
 common ones; and 1 to 3 emoji of one kind.
 
     mood    feeling drawn 4 : 3 : 3, the label; with chance 0.85 the emoji's kind is the feeling's, else any.
-    irony   feeling glad or cross, emoji of either kind with equal chance. Ironic (label 1) where they disagree; one
-            label in ten is turned.
+    irony   feeling glad or cross, emoji of either kind with equal chance: whatever the words say, the cross ones make
+            it ironic (label 1); one label in ten is turned.
 
 The best score is that of Bayes' rule with all constants known.
 """
@@ -49,7 +49,7 @@ COMMON = [
     "day",
     "city",
 ]
-WORDS, SPEAKING, TRUE_KIND, TURNED = 8, 0.25, 0.85, 0.1
+WORDS, SPEAKING, TRUE_KIND, TURNED = 8, 0.1, 0.85, 0.1
 SHARES = (0.4, 0.3, 0.3)
 
 
@@ -64,7 +64,7 @@ def write(folder: Path, n: int, seed: int) -> tuple[list[str], np.ndarray]:
         feeling = rng.choice(k, m, p=(0.5, 0.5) if k == 2 else SHARES)
         agree = rng.random(m) < (0.5 if k == 2 else TRUE_KIND)
         kind = np.where(agree, feeling, (1 - feeling) if k == 2 else rng.integers(0, 3, m))
-        label = (kind != feeling) ^ (rng.random(m) < TURNED) if k == 2 else feeling
+        label = (kind == 1) ^ (rng.random(m) < TURNED) if k == 2 else feeling
         lines, speaking = [], rng.random((m, WORDS)) < SPEAKING
         for i in range(m):
             own, _ = FEELINGS[kinds[feeling[i]]]
@@ -80,12 +80,12 @@ def write(folder: Path, n: int, seed: int) -> tuple[list[str], np.ndarray]:
 
 
 def _bayes(task: str, feeling: np.ndarray, speaks: np.ndarray, kind: np.ndarray) -> np.ndarray:
-    """(m, 5) the classes' chances: one word of a feeling tells it; else the emoji's kind is all there is."""
+    """(m, 5) the classes' chances: of a mood one word of it tells; else the emoji's kind is all there is."""
     m, own = len(feeling), np.arange(3)
     if task == "mood":
         fits = TRUE_KIND * (own == kind[:, None]) + (1 - TRUE_KIND) / 3
         chance = np.where(speaks[:, None], own == feeling[:, None], np.array(SHARES) * fits)
         chance = chance / chance.sum(axis=1, keepdims=True)
         return np.hstack([np.full((m, 2), -1.0), chance])
-    ironic = np.where(speaks, np.where(kind != feeling, 1 - TURNED, TURNED), 0.5)
+    ironic = np.where(kind == 1, 1 - TURNED, TURNED)
     return np.hstack([np.stack([1 - ironic, ironic], axis=1), np.full((m, 3), -1.0)])
