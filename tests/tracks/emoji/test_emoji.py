@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, f1_score
 
 from smp import paths, tracks
 from smp.errors import DataError
 from smp.folds import time_blocks
 from smp.models import emoji_graph
-from smp.models.emoji_graph import PAIRS, EmojiGraph, Encoder, Walker, link_score, pretrain, wires
+from smp.models.emoji_graph import PAIRS, EmojiGraph, Encoder, Walker, pretrain
 from smp.oof import Part
 from smp.paths import ROOT
 from smp.tracks.emoji import classes, demo, networks, tokens
@@ -194,28 +194,17 @@ def test_walks_stay_on_the_graph_and_apart():
         assert set(map(tuple, ends.T)) <= set(map(tuple, edges[a, b].T))
 
 
-def test_links_that_were_left_out_are_told_where_there_are_communities():
+def test_two_walks_from_a_post_come_to_be_told_from_those_of_others():
     rng, sizes = np.random.default_rng(0), {"post": 160, "word": 40, "emoji": 24}
     group = {kind: np.arange(n) % 4 for kind, n in sizes.items()}
     edges = {}
     for a, b in PAIRS:
         pairs = [(i, j) for i in range(sizes[a]) for j in rng.choice(np.flatnonzero(group[b] == group[a][i]), 3, False)]
         edges[a, b] = np.array(pairs).T
-    hidden = {p: rng.random(e.shape[1]) < 0.1 for p, e in edges.items()}
-    left = {p: e[:, ~hidden[p]] for p, e in edges.items()}
     vectors = {"post": torch.randn(160, 4), "emoji": torch.randn(24, 4)}
     torch.manual_seed(0)
-    encoder = Encoder(SMALL, {"post": 4, "emoji": 4}, 40, 24)
-    losses = pretrain(encoder, SMALL, vectors, left, 0)
+    losses = pretrain(Encoder(SMALL, {"post": 4, "emoji": 4}, 40, 24), SMALL, vectors, edges, 0)
     assert np.mean(losses["contrast"][-5:]) < np.mean(losses["contrast"][:5]) - 0.5
-    at = {k: torch.arange(n) for k, n in emoji_graph.node_counts(encoder, vectors).items()}
-    with torch.no_grad():
-        made = encoder.eval()(vectors, at, wires(left))
-    for pair in PAIRS:
-        true = edges[pair][:, hidden[pair]]
-        drawn = np.stack([true[0], rng.integers(0, sizes[pair[1]], true.shape[1])])
-        scores = np.concatenate([link_score(made, pair, e).numpy() for e in (true, drawn)])
-        assert roc_auc_score(np.repeat([1, 0], true.shape[1]), scores) > 0.7, pair  # a quarter of the drawn are inside
 
 
 def test_an_inductive_graph_knows_no_other_post(output):
