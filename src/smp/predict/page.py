@@ -69,7 +69,7 @@ def answer(forecast: Forecast, given: dict[str, object], others: str, picture: s
     left.metric("Prediction", f"{row['prediction']:.2f}", help="in the units of the data's popularity score")
     right.metric(f"{LEVEL:.0%} interval", f"{row['low']:.2f} to {row['high']:.2f}")
     st.caption(
-        f"More than {np.mean(y < row['prediction']):.0%} of the labelled posts got. The account is "
+        f"More than what {np.mean(y < row['prediction']):.0%} of the labelled posts got. The account is "
         f"{'known' if row['user_seen'] else 'not known: what its posts earn is a guess'}."
     )
     for name, why in left_out.items():
