@@ -1,13 +1,14 @@
 """python -m smp.check on small official files written here."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 from PIL import Image
 
-from smp import check
+from smp import check, tracks
 from smp.tracks.image import read as image
 from smp.tracks.video import read as video
 
@@ -124,4 +125,14 @@ def test_no_traceback_from_the_command_line(folders):
 def test_input_that_is_no_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SMP_INPUT", str(tmp_path / "absent"))
     assert check.main([]) == 1
-    assert capsys.readouterr().err.count("no such folder") == 2
+    assert capsys.readouterr().err.count("no such folder") == len(tracks.names())
+
+
+def test_tracks_that_have_no_folder_are_left_out_and_one_there_must_be(folders, tmp_path, monkeypatch, capsys):
+    shutil.rmtree(folders / "smpd_video")
+    assert check.main([]) == 0
+    assert f"video: no {folders / 'smpd_video'}, left out" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setenv("SMP_INPUT", str(tmp_path / "empty"))
+    assert check.main([]) == 1
+    assert "no track's folder" in capsys.readouterr().err

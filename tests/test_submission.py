@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp import paths, submission, tracks
+from smp import paths, submission
 from smp.disk.store import write_table
 from smp.errors import DataError
 from smp.tracks.load import load_data
@@ -16,7 +16,7 @@ from smp.tracks.load import load_data
 @pytest.fixture
 def finished(demo_run):
     """A finished experiment of each track whose predictions run from far below to far above the labels' range."""
-    for track in tracks.names():
+    for track in ("image", "video"):
         posts = load_data(track).items
         ids = posts.index[posts["split"] == "test"]
         folder = paths.output(track) / f"exp900_{track}"

@@ -20,7 +20,7 @@ from smp.metrics import MAE, SRC, mae, mape, src
 from smp.oof import Part, choosing_parts, fold_parts, parts_of, write_predictions
 from smp.runner import Tabular, out_of_fold, part_matrix
 from smp.selection import Selection
-from smp.stacking import Stack, combine
+from smp.stacking import Stack, learn
 from smp.tracks.base import Data, Split
 
 MEAN: dict[str, pd.Series] = {}  # of the seeds, for some rows of each file of the experiment
@@ -112,15 +112,15 @@ ONE = np.ones(300)  # all rows in one forward part
 def test_linear_weighs_each_label_as_a_relative_error_does(level1):
     train, y = level1
     expected = LinearRegression(positive=True).fit(train, y, sample_weight=1 / y**2).predict(train)
-    np.testing.assert_allclose(combine("linear", train, y, ONE, train, VIDEO, 0, 0), expected)
+    np.testing.assert_allclose(learn("linear", train, y, ONE, VIDEO, 0, 0)(train), expected)
     plain = LinearRegression(positive=True).fit(train, y).predict(train)
-    np.testing.assert_allclose(combine("linear", train, y, ONE, train, IMAGE, 0, 0), plain)
+    np.testing.assert_allclose(learn("linear", train, y, ONE, IMAGE, 0, 0)(train), plain)
 
 
 def test_median_weighs_each_label_as_the_track_does(level1):
     train, y = level1
     expected = local_median(train.mean(axis=1), y, 1 / y, train.mean(axis=1))
-    np.testing.assert_array_equal(combine("median", train, y, ONE, train, VIDEO, 0, 0), expected)
+    np.testing.assert_array_equal(learn("median", train, y, ONE, VIDEO, 0, 0)(train), expected)
     assert not np.allclose(expected, local_median(train.mean(axis=1), y, np.ones(300), train.mean(axis=1)))
 
 
@@ -133,11 +133,11 @@ def test_a_combination_is_learnt_before_its_part_and_clipped_to_what_the_part_le
     stack.forward_row, stack.forward = labelled[40:], np.column_stack([data.labels[40:160]] * 2)
     stack.learnt = np.ones(120)
     stack.inputs = lambda part: np.linspace([-50.0, -40.0], [50.0, 60.0], len(part.query))
-    plain = stacking.combine
-    monkeypatch.setattr(stacking, "combine", lambda m, train, y, *more: seen.append(y) or plain(m, train, y, *more))
+    plain = stacking.learn
+    monkeypatch.setattr(stacking, "learn", lambda m, train, y, *more: seen.append(y) or plain(m, train, y, *more))
     for part in parts:
         seen.clear()
-        made, own = stack.combined(part, method), data.labels[part.train]
+        made, own = stack.combined(part, stack.combinations(part, method)), data.labels[part.train]
         assert made.min() == own.min() and made.max() == own.max(), part.name
         known = stack.holdout.train if part.kind == "fold" else part.train
         np.testing.assert_array_equal(seen[0], data.labels[np.intersect1d(stack.forward_row, known)])

@@ -34,9 +34,7 @@ class Bend:
         return np.interp(inside, self.places, self.values) + (at - inside)
 
 
-def median_bend(
-    pred: np.ndarray, y: np.ndarray, weight: np.ndarray, width: float = WIDTH, points: int = 64
-) -> Bend:
+def median_bend(pred: np.ndarray, y: np.ndarray, weight: np.ndarray, width: float = WIDTH, points: int = 64) -> Bend:
     """The curve through local weighted medians, which makes a model of the mean one of the (weighted) median.
 
     pred (n,): predictions of labels y (n,) by models that saw none of them; weight (n,). For a prediction m the labels
