@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from smp.experiment import Settings
-from smp.oof import Part
-from smp.runner import Model, run_experiment
+from smp.runner import Mean, run_experiment
 
 TRACK = "cascade"
 GROUP = "systems"
@@ -16,13 +13,6 @@ PARENTS = ()
 @dataclass(frozen=True)
 class Config(Settings):
     pass
-
-
-class Mean(Model):
-    """One number for every cascade: what minimises the MSLE of a constant."""
-
-    def predict(self, part: Part) -> np.ndarray:
-        return np.full((len(part.query), 1), self.data.labels[part.train].mean())
 
 
 if __name__ == "__main__":

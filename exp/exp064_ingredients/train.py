@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from smp import present, tracks
 from smp.disk.store import read_table, replacing
 from smp.evidence import gain, judge
-from smp.experiment import Run, Settings, predictions_read
+from smp.experiment import Run, Settings, fields_of, predictions_read
 from smp.folds import load_folds
 from smp.metrics import Metric
 from smp.models.autocas import RANDOM
@@ -73,7 +73,7 @@ def system(name: str) -> Network:
     """What a finished experiment stated of its network."""
     folder = finished(TRACK, name)
     stated = json.loads((folder / "config.json").read_text())["config"]
-    training = Training(**{k: v for k, v in stated["training"].items() if k != "class"})
+    training = Training(**fields_of(stated["training"]))
     model = Fitted.load(folder / "holdout_models" / f"seed{stated['seeds'][0]}").model
     lists = {name: tuple(stated[name]) for name in ("features", "seeds")}
     return Network(model, training, stated["steps"], length=stated["length"], **lists)

@@ -16,7 +16,7 @@ import torch
 
 from smp import tracks
 from smp.disk.store import read_table, replacing
-from smp.experiment import Run, Settings, predictions_read
+from smp.experiment import Run, Settings, fields_of, predictions_read
 from smp.folds import load_folds
 from smp.models.lyricnet import LyricNet
 from smp.models.spectrogram_cnn import SpectrogramCNN
@@ -65,7 +65,7 @@ def system(name: str) -> Network:
     """What a finished experiment stated of its network."""
     folder = finished(TRACK, name)
     stated = json.loads((folder / "config.json").read_text())["config"]
-    training = Training(**{k: v for k, v in stated["training"].items() if k != "class"})
+    training = Training(**fields_of(stated["training"]))
     model = Fitted.load(folder / "models" / f"seed{stated['seeds'][0]}").model
     lists = {k: tuple(stated[k]) for k in ("features", "label_features", "seeds")}
     return Network(model, training, stated["steps"], stated["first_steps"], **lists)
@@ -91,9 +91,8 @@ def make(run: Run) -> dict:
             return np.stack([f.predict(blocks, part.query) for f in fitted], axis=1)
 
         inner = Part("inner", "", part.train, part.query)
-        predicted[name] = cross_fit(run.folder / name.replace(" ", "_"), data.ids, [inner], fit_predict)[0][
-            1
-        ].to_numpy()
+        [(_, table)] = cross_fit(run.folder / name.replace(" ", "_"), data.ids, [inner], fit_predict)
+        predicted[name] = table.to_numpy()
         pairs.append((parent, name))
     artist = data.items["user_id"].cat.codes.to_numpy()[part.query]
     table = side_by_side(metric, data.labels[part.query], predicted, pairs, artist)

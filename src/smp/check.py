@@ -7,7 +7,6 @@ import numpy as np
 
 from smp import paths, tracks
 from smp.errors import DataError, one_line_errors
-from smp.paths import ROOT
 from smp.tracks.load import read_data
 
 
@@ -47,11 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m smp.check", description=__doc__)
     parser.add_argument("track", nargs="?", default="all", choices=[*tracks.names(), "all"])
     track = parser.parse_args(arguments).track
-    problems = []
-    found = 0
+    problems, found = [], 0
     for one in tracks.names() if track == "all" else (track,):
         try:
-            if track == "all" and not paths.is_demo(one) and not paths.official(one).is_dir():
+            if track == "all" and not paths.is_there(one):
                 print(f"{one}: no {paths.official(one)}, left out")
                 continue
             found += 1
@@ -61,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         except (DataError, OSError) as error:
             problems.append(f"FATAL {one}: {error}")
     if not found and not problems:
-        problems = [f"FATAL: no track's folder in SMP_INPUT; see {ROOT}/input/README.md for what goes there"]
+        problems = [f"FATAL: no track's folder in SMP_INPUT; see {paths.ROOT}/input/README.md for what goes there"]
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

@@ -55,6 +55,11 @@ def is_demo(track: str) -> bool:
     return not (folder.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in folder.iterdir()))
 
 
+def is_there(track: str) -> bool:
+    """Whether the track has data: generated, or a folder of official files. Raises DataError as `official` does."""
+    return is_demo(track) or official(track).is_dir()
+
+
 def demo_data() -> Path:
     """Folder of the generated data set: smpd_<track>/ each, and truth/."""
     return _folder("SMP_OUTPUT", "output") / "demo" / "input"

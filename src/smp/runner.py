@@ -51,6 +51,13 @@ class Model:
         raise NotImplementedError
 
 
+class Mean(Model):
+    """The mean of the labels learnt from, one number for every item: the constant of least squared error."""
+
+    def predict(self, part: Part) -> np.ndarray:
+        return np.full((len(part.query), 1), self.data.labels[part.train].mean())
+
+
 class Tabular(Model):
     """A learner on feature families, one fit a seed (and a label, where there are several)."""
 

@@ -46,10 +46,17 @@ def key_of(stage: Stage) -> str:
         files = source_hash(settings, stage.script, *ends)
         found = json.loads(settings.read_text())
         made_of = [features.key(stage.track, name) for name in found["features"]]
-        seen = media_key(stage.track) if "media" in found else ""
-        read = files, _code(), made_of, stage.arguments, paths.profile(), fingerprint(stage.track), seen
+        data = fingerprint(stage.track)
+        seen = _media(stage.track, data) if "media" in found else ""
+        read = files, _code(), made_of, stage.arguments, paths.profile(), data, seen
         return hashlib.blake2b(repr(read).encode(), digest_size=8).hexdigest()
     return ""
+
+
+@cache
+def _media(track: str, data: str) -> str:
+    """The key of a track's pictures, once a run: it asks the system of every post. data: the track's fingerprint."""
+    return media_key(track)
 
 
 @cache
@@ -161,7 +168,7 @@ def chosen(which: str) -> list[Stage]:
 
 def of_tracks_there(stages: Sequence[Stage]) -> list[Stage]:
     """Those of the tracks that SMP_INPUT has a folder of; the others are named. All where it has none of them."""
-    absent = {s.track for s in stages if not (paths.is_demo(s.track) or paths.official(s.track).is_dir())}
+    absent = {s.track for s in stages if not paths.is_there(s.track)}
     if absent == {s.track for s in stages}:
         return list(stages)
     for track in sorted(absent):
