@@ -87,15 +87,20 @@ def _tasks(folder: Path, paths: list[Path], quirks: Counter) -> Data:
 
 
 def _stratified(classes: np.ndarray, names: pd.Index) -> np.ndarray:
-    """(n,) an order of the posts: each class is spread evenly over it, its posts in an order that their names draw."""
-    draw = pd.util.hash_array(names.astype(object).to_numpy(), categorize=False)
+    """(n,) an order of the posts of which each of BLOCKS equal blocks has its share of each class, to within one post.
+
+    Posts come in an order that their names draw; each class is spread evenly over a block.
+    """
+    n, draw = len(classes), pd.util.hash_array(names.astype(object).to_numpy(), categorize=False)
     order = np.lexsort((draw, classes))
     size = np.bincount(classes)
-    rank = np.arange(len(classes)) - np.repeat(np.cumsum(size) - size, size)
-    place = np.empty(len(classes))
+    rank = np.arange(n) - np.repeat(np.cumsum(size) - size, size)
+    larger_first = np.argsort(-np.bincount(np.arange(n) * BLOCKS // max(n, 1), minlength=BLOCKS), kind="stable")
+    place, block = np.empty(n), np.empty(n, np.int64)
     place[order] = (rank + 0.5) / np.repeat(size, size)
-    out = np.empty(len(classes), np.int64)
-    out[np.lexsort((draw, place))] = np.arange(len(classes))
+    block[order] = larger_first[np.arange(n) % BLOCKS]  # dealt in turn, and so a class too; the first get one more
+    out = np.empty(n, np.int64)
+    out[np.lexsort((draw, place, block))] = np.arange(n)
     return out
 
 
