@@ -64,7 +64,10 @@ def make(run: Run) -> dict:
         model = Tabular(replace(run, config=replace(run.config, **change)), data, folds)
         parts = [*choosing_parts(model.parts), holdout_of(model.parts)]
         made[name] = cross_fit(run.folder / f"{number:02d}", data.ids, parts, model.predict)
-        of_part = [model.task.scores(data.labels[p.query], t.mean(axis=1).to_numpy()) for p, t in made[name]]
+        of_part = [
+            model.task.scores(data.labels[p.query], t.mean(axis=1).to_numpy(), data.items.iloc[p.query])
+            for p, t in made[name]
+        ]
         forward = pd.DataFrame(of_part[:-1]).mean()
         scores[name] = {f"forward_{m}": v for m, v in forward.items()}
         scores[name] |= {f"holdout_{m}": v for m, v in of_part[-1].items()}

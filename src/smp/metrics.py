@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.stats import spearmanr
 
 
@@ -12,11 +13,14 @@ class Metric:
     """A score of predictions (n,) or (n, k) against labels of the same shape."""
 
     name: str
-    function: Callable[[np.ndarray, np.ndarray], float]
+    function: Callable[..., float]  # of labels, predictions and the columns named by `beside`
     greater_is_better: bool
+    beside: tuple[str, ...] = ()  # the items' columns that it needs too, as what labels count from, or what is ranked
 
-    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray) -> float:
-        return float(self.function(np.asarray(y_true), np.asarray(y_pred)))
+    def __call__(self, y_true: np.ndarray, y_pred: np.ndarray, items: pd.DataFrame | None = None) -> float:
+        """items: those of the labels, in their order; needed where there are columns `beside`."""
+        columns = (items[name].to_numpy() for name in self.beside)
+        return float(self.function(np.asarray(y_true), np.asarray(y_pred), *columns))
 
     @property
     def sign(self) -> int:
@@ -43,9 +47,9 @@ class Task:
     error: str  # name of the metric that is the mean of `item_loss`
     weight: Callable[[np.ndarray], np.ndarray]  # y -> (n,) of each label in the median that minimises the mean error
 
-    def scores(self, y_true: np.ndarray, y_pred: np.ndarray) -> dict[str, float]:
-        """Every metric by its name."""
-        return {metric.name: metric(y_true, y_pred) for metric in self.metrics}
+    def scores(self, y_true: np.ndarray, y_pred: np.ndarray, items: pd.DataFrame) -> dict[str, float]:
+        """Every metric by its name; items: those of the labels, in their order."""
+        return {metric.name: metric(y_true, y_pred, items) for metric in self.metrics}
 
 
 def src(y_true: np.ndarray, y_pred: np.ndarray) -> float:

@@ -26,7 +26,7 @@ def score(track: str, data: Data, made: Made) -> dict:
     names = [metric.name for metric in room.task.metrics]
 
     def measure(rows: np.ndarray, pred: np.ndarray) -> dict:
-        return {"rows": len(rows), **room.task.scores(y[rows], pred)}
+        return {"rows": len(rows), **room.task.scores(y[rows], pred, data.items.iloc[rows])}
 
     folds, last = fold_parts(list(tables)), holdout_of(list(tables))
     of_fold = [measure(p.query, means[p]) for p in folds]

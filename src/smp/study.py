@@ -88,12 +88,14 @@ def cross_predict(
 
 def seed_scores(track: str, data: Data, folds: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """A row a seed: cv_<metric> over all rows, holdout_<metric> over the last block in time."""
-    y, held = data.labels[data.ids.get_indexer(folds.index)], folds["holdout"].to_numpy()
+    at, held = data.ids.get_indexer(folds.index), folds["holdout"].to_numpy()
+    y, items = data.labels[at], data.items.iloc[at]
     rows, task = {}, tracks.get(track).task
     for seed in table.columns.drop("fold"):
         pred = table[seed].to_numpy()
-        rows[seed] = {f"cv_{name}": value for name, value in task.scores(y, pred).items()}
-        rows[seed] |= {f"holdout_{name}": value for name, value in task.scores(y[held], pred[held]).items()}
+        rows[seed] = {f"cv_{name}": value for name, value in task.scores(y, pred, items).items()}
+        late = task.scores(y[held], pred[held], items[held])
+        rows[seed] |= {f"holdout_{name}": value for name, value in late.items()}
     return pd.DataFrame(rows).T
 
 

@@ -86,8 +86,9 @@ def in_short(found: list[Results]) -> str:
 def _constant_scores(results: Results) -> dict[str, float]:
     """The holdout's scores of the median of what came before."""
     late = results.predictions["holdout"].to_numpy()
-    y = results.data.labels[results.data.ids.get_indexer(results.predictions.index)]
-    return results.task.scores(y[late], np.broadcast_to(np.median(y[~late], axis=0), y[late].shape))
+    at = results.data.ids.get_indexer(results.predictions.index)
+    y, constant = results.data.labels[at[late]], np.median(results.data.labels[at[~late]], axis=0)
+    return results.task.scores(y, np.broadcast_to(constant, y.shape), results.data.items.iloc[at[late]])
 
 
 def _where_it_errs(results: Results) -> str:

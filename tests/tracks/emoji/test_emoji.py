@@ -124,14 +124,14 @@ def test_measures_are_those_of_scikit_learn():
     y = np.full((90, 5), -1.0)
     y[:40, :2], y[40:, 2:] = np.eye(2)[rng.integers(0, 2, 40)], np.eye(3)[rng.integers(0, 3, 50)]
     p = rng.random((90, 5))
-    scores = tracks.get("emoji").task.scores(y, p)
+    scores = tracks.get("emoji").task.scores(y, p, None)
     both = [(y[r][:, c].argmax(1), p[r][:, c].argmax(1)) for r, c in ((slice(40), [0, 1]), (slice(40, 90), [2, 3, 4]))]
     assert scores["macro_f1"] == pytest.approx(np.mean([f1_score(*b, average="macro") for b in both]))
     assert scores["accuracy"] == pytest.approx(np.mean([accuracy_score(*b) for b in both]))
     assert scores["mae"] == pytest.approx(np.mean(classes.item_loss(y, p)))
     assert classes.item_loss(y, p)[0] == pytest.approx(np.abs(y[0, :2] - p[0, :2]).mean())
     z, q = rng.random((2, 50))
-    scores = tracks.get("emoji").task.scores(z, q)
+    scores = tracks.get("emoji").task.scores(z, q, None)
     assert scores["mae"] == pytest.approx(np.abs(z - q).mean())
     assert scores["accuracy"] == pytest.approx(np.mean((z > np.median(z)) == (q > np.median(q))))
 

@@ -175,7 +175,7 @@ def test_no_career_moves_with_a_label_of_its_day_or_later_nor_with_a_hidden_one(
 def test_metrics_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     y, p = rng.integers(0, 101, (2, 300)).astype(float)
-    scores = tracks.get("music").task.scores(y, p)
+    scores = tracks.get("music").task.scores(y, p, None)
     classes = [np.digitize(v, [25, 65]) for v in (y, p)]
     each = f1_score(*classes, average=None)
     assert scores["macro_f1"] == pytest.approx(each.mean())
