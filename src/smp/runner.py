@@ -58,6 +58,18 @@ class Mean(Model):
         return np.full((len(part.query), 1), self.data.labels[part.train].mean())
 
 
+class Line(Model):
+    """Least squares on the one column of the config's `features`."""
+
+    def __init__(self, run: Run, data: Data, folds: pd.DataFrame):
+        super().__init__(run, data, folds)
+        self.x = features.load(run.track, self.config.features, data).dense()[:, 0].astype(np.float64)
+
+    def predict(self, part: Part) -> np.ndarray:
+        line = np.polyfit(self.x[part.train], self.data.labels[part.train], 1)
+        return np.polyval(line, self.x[part.query])[:, None]
+
+
 class Tabular(Model):
     """A learner on feature families, one fit a seed (and a label, where there are several)."""
 

@@ -1,0 +1,1 @@
+"""Feature families of the micro-video track, all from what was observed."""
