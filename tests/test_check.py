@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from smp import check, tracks
+from smp.tracks.base import Data
 from smp.tracks.image import read as image
 from smp.tracks.video import read as video
 
@@ -83,6 +84,20 @@ def test_everything_is_reported(folders, capsys):
 def test_one_track_alone(folders, capsys):
     assert check.main(["video"]) == 0
     assert "image" not in capsys.readouterr().out
+
+
+def test_a_track_without_a_test_split_is_reported(folders, monkeypatch, capsys):
+    read = check.read_data
+
+    def of_train(track):
+        data, quirks = read(track)
+        return Data(data.items[data.labelled], data.labels[data.labelled]), quirks
+
+    monkeypatch.setattr(check, "read_data", of_train)
+    assert check.main(["image"]) == 0
+    told = capsys.readouterr().out
+    assert "3 train, 0 test" in told and "2 train, 0 test, 0 in both" in told
+    assert "time train" in told and "time test" not in told and "unseen" not in told
 
 
 def test_problems_of_both_tracks_are_told(folders, capsys):

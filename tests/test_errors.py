@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from smp import errors
 from smp.errors import DataError, one_line_errors
 
 
@@ -27,3 +28,37 @@ def test_a_reader_that_wants_no_more_is_no_error():
     script = "from smp.errors import one_line_errors\nwith one_line_errors():\n    print('x\\n' * 100_000)"
     told = subprocess.run(f'{sys.executable} -c "{script}" | head -1', shell=True, capture_output=True, text=True)
     assert told.stdout == "x\n" and told.stderr == ""
+
+
+INTERRUPTED = "interrupted; run the same command again: what is finished is kept"
+IMPORTING = """
+import signal, smp
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born without it
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt as error:
+    raise {} from error
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "code", "told"),
+    [
+        ("error", 130, INTERRUPTED),
+        ("ImportError('a library')", 130, INTERRUPTED),
+        ("SystemExit('a line')", 1, "a line"),
+    ],
+)
+def test_ctrl_c_while_a_program_imports_is_one_line(made, code, told):
+    done = subprocess.run([sys.executable, "-c", IMPORTING.format(made)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (code, told)
+
+
+def test_a_child_is_silent_at_ctrl_c_and_any_other_error_has_its_traceback(monkeypatch, capsys):
+    hook, error = errors.excepthook, KeyError("x")
+    hook(KeyError, error, None)
+    assert capsys.readouterr().err == "KeyError: 'x'\n"
+    monkeypatch.setattr(errors, "parent_process", lambda: "its parent")
+    with pytest.raises(SystemExit) as stopped:
+        hook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert stopped.value.code == 130 and capsys.readouterr().err == ""

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,12 @@ def test_every_module_says_what_it_is_for(path):
 def test_experiments_do_not_import_each_other_and_name_their_parents(path):
     assert not [n for n in imported(path) if re.match(r"exp\d", n)]
     assert "Parents:" in ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.parent.name)
+def test_an_experiment_imports_smp_before_what_is_slow_so_that_ctrl_c_ends_it_in_one_line(path):
+    roots = re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+    assert next(name for name in roots if name not in sys.stdlib_module_names) == "smp"
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.parent.name)

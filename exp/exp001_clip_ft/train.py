@@ -14,8 +14,6 @@ import json
 import time
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from smp import paths
 from smp.clip_ft import extract
 from smp.clip_ft.fit import Task, fit, out_of_fold
@@ -33,6 +31,8 @@ from smp.nn.parallel import once
 from smp.oof import finished
 from smp.runner import run_make
 from smp.tracks.load import load_data
+
+import numpy as np
 
 TRACK = "image"
 GROUP = "representations"

@@ -14,10 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from scipy.stats import spearmanr
-
 from smp import features, paths, tracks
 from smp.disk.store import replacing
 from smp.evidence import LEVEL, judge
@@ -32,6 +28,10 @@ from smp.study import Cell, cross_predict, held_gain, run_cells, say, seed_score
 from smp.tracks.base import Data
 from smp.tracks.image.exhibits import as_table1
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
 
 TRACK = "image"
 GROUP = "studies"

@@ -7,9 +7,6 @@ Writes selection.csv (every share, method and learner beside the full set), sele
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-import pandas as pd
-
 from smp import features
 from smp.disk.hashes import source_hash
 from smp.disk.store import replacing
@@ -25,6 +22,9 @@ from smp.selection import Selection
 from smp.study import Cell, cross_predict, held_gain, run_cells, say, seed_scores, spread
 from smp.tracks.base import Data
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
 
 TRACK = "image"
 GROUP = "studies"

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from smp import features
 from smp.disk.store import replacing
 from smp.evidence import gain
@@ -30,6 +27,9 @@ from smp.runner import run_make
 from smp.study import Cell, cross_predict, run_cells, say
 from smp.tracks.base import Data
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
 
 TRACK = "image"
 GROUP = "studies"

@@ -9,10 +9,6 @@ and answers in metrics.json. No model is fitted.
 
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-from scipy.stats import spearmanr
-
 from smp import features
 from smp.disk.store import replacing
 from smp.experiment import Run, Settings, predictions_read
@@ -23,6 +19,10 @@ from smp.present import COLORS, save, subplots
 from smp.runner import run_make
 from smp.study import say
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
 
 TRACK = "image"
 GROUP = "studies"

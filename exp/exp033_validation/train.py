@@ -7,10 +7,6 @@ users seen and unseen in the training rows are scored apart. Writes validation.c
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-import numpy as np
-import pandas as pd
-
 from smp import features, tracks
 from smp.disk.store import replacing
 from smp.experiment import Run, Settings
@@ -21,6 +17,10 @@ from smp.oof import Made, Part, cross_fit, fold_parts, parts_of
 from smp.runner import run_make
 from smp.tracks.base import Data
 from smp.tracks.load import load_data
+
+import matplotlib
+import numpy as np
+import pandas as pd
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -9,9 +9,6 @@ stand beside, and choose nothing. Writes families.csv.
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from smp.disk.store import replacing
 from smp.evidence import gain
 from smp.experiment import Experiment, Run
@@ -20,6 +17,9 @@ from smp.learners import LightGBM
 from smp.oof import choosing_parts, cross_fit, holdout_of
 from smp.runner import Tabular, run_make
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
 
 TRACK = "image"
 GROUP = "studies"

@@ -11,9 +11,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from smp import features, tracks
 from smp.disk.store import replacing
 from smp.evidence import gain, judge
@@ -25,6 +22,9 @@ from smp.present import COLORS, PALE, save, subplots
 from smp.runner import part_matrix, run_make
 from smp.study import say
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
 
 TRACK = "image"
 GROUP = "studies"

@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-import numpy as np
-import pandas as pd
-
 from smp import features
 from smp.disk.store import replacing, write_json
 from smp.experiment import Run, Settings
@@ -25,6 +22,9 @@ from smp.runner import Model, part_matrix, run_experiment
 from smp.scores import score
 from smp.stacking import blend_weights
 from smp.tracks.base import Data
+
+import numpy as np
+import pandas as pd
 
 TRACK = "image"
 GROUP = "studies"

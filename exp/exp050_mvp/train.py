@@ -8,10 +8,6 @@ The final factor was tuned on the leaderboard: it is measured here and used nowh
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np
-import pandas as pd
-from sklearn.model_selection import KFold
-
 from smp import features
 from smp.disk.store import replacing
 from smp.experiment import Run, Settings
@@ -20,6 +16,10 @@ from smp.metrics import mean_and_errors
 from smp.oof import Part, cross_fit, forward_parts
 from smp.runner import Model, run_experiment
 from smp.tracks.base import Data
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import KFold
 
 TRACK = "video"
 GROUP = "studies"

@@ -10,9 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from smp import features, tracks
 from smp.disk.store import replacing
 from smp.evidence import gain
@@ -26,6 +23,9 @@ from smp.oof import Part, cross_fit, forward_parts, parts_of
 from smp.runner import out_of_fold, part_matrix, run_make
 from smp.tracks.base import Data
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
 
 TRACK = "video"
 GROUP = "studies"

@@ -8,9 +8,6 @@ frames_readable. MVP's published script had XCLIP frames at this place and left 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from smp import paths
 from smp.disk.store import read_embeddings, read_note, write_table
 from smp.encoders import Loading, encode_posts
@@ -20,6 +17,9 @@ from smp.experiment import Run, Settings
 from smp.features.text import pca
 from smp.runner import run_make
 from smp.tracks.load import fingerprint, load_data, media_key
+
+import numpy as np
+import pandas as pd
 
 TRACK = "video"
 GROUP = "representations"

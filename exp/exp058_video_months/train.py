@@ -8,9 +8,6 @@ paired difference to exp051_lgbm.
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from smp import tracks
 from smp.disk.store import replacing
 from smp.evidence import gain, judge
@@ -23,6 +20,9 @@ from smp.present import markdown, save, subplots
 from smp.runner import run_make
 from smp.study import say
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
 
 TRACK = "video"
 GROUP = "studies"

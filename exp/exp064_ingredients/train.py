@@ -12,11 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-import torch
-from matplotlib.figure import Figure
-
 from smp import present, tracks
 from smp.disk.store import read_table, replacing
 from smp.evidence import gain, judge
@@ -33,6 +28,11 @@ from smp.tracks.cascade import networks, sequences
 from smp.tracks.cascade.events import Events
 from smp.tracks.cascade.networks import Fitted, Network
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
 
 TRACK = "cascade"
 GROUP = "studies"

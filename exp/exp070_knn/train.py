@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-from sklearn.neighbors import KNeighborsRegressor
-
 from smp import features
 from smp.experiment import Run, Settings
 from smp.oof import Part
 from smp.runner import Model, run_experiment
 from smp.tracks.base import Data
+
+import numpy as np
+import pandas as pd
+from sklearn.neighbors import KNeighborsRegressor
 
 TRACK = "microvideo"
 GROUP = "systems"

@@ -9,9 +9,6 @@ leaks.csv, R2 of LightGBM (and of GAMENet with a career) in every cell, mean and
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-import pandas as pd
-
 from smp import features, tracks
 from smp.disk.store import replacing
 from smp.experiment import Run, Settings
@@ -26,6 +23,9 @@ from smp.tracks.base import Data
 from smp.tracks.load import load_data
 from smp.tracks.music import networks
 from smp.tracks.music.features import career
+
+import numpy as np
+import pandas as pd
 
 TRACK = "music"
 GROUP = "studies"

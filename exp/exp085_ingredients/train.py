@@ -10,10 +10,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-import pandas as pd
-import torch
-
 from smp import tracks
 from smp.disk.store import read_table, replacing
 from smp.experiment import Run, Settings, fields_of, predictions_read
@@ -28,6 +24,10 @@ from smp.tracks.base import Data
 from smp.tracks.load import load_data
 from smp.tracks.music import networks
 from smp.tracks.music.networks import Fitted, Network
+
+import numpy as np
+import pandas as pd
+import torch
 
 TRACK = "music"
 GROUP = "studies"

@@ -11,11 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-import pandas as pd
-import torch
-from sklearn.metrics import roc_auc_score
-
 from smp import paths, tracks
 from smp.disk.store import replacing
 from smp.experiment import Run, Settings, predictions_read
@@ -30,6 +25,11 @@ from smp.tracks.base import Data
 from smp.tracks.emoji.classes import macro_f1, tasks_of
 from smp.tracks.emoji.networks import SENTENCES, Graph, GraphModel, Linear, Network, Text
 from smp.tracks.load import load_data
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import roc_auc_score
 
 TRACK = "emoji"
 GROUP = "studies"

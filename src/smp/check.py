@@ -3,8 +3,6 @@
 import argparse
 import sys
 
-import numpy as np
-
 from smp import paths, tracks
 from smp.errors import DataError, one_line_errors
 from smp.tracks.load import read_data
@@ -28,14 +26,14 @@ def report(track: str) -> None:
             _line(name, value)
     extra = sorted(path.name for path in paths.extra_features(track).glob("*.parquet"))
     _line("extra", ", ".join(extra) or f"no feature files in {paths.extra_features(track)} (optional)")
-    users, others = train["user_id"].unique(), test["user_id"].unique()
-    unseen = ~test["user_id"].isin(users).to_numpy()
-    shared = len(np.intersect1d(users, others))
-    _line("users", f"{len(users):,} train, {len(others):,} test, {shared:,} in both")
-    _line("", f"{unseen.mean():.1%} of test posts are by users unseen in train")
+    users, others = (set(part["user_id"]) for part in (train, test))
+    _line("users", f"{len(users):,} train, {len(others):,} test, {len(users & others):,} in both")
+    if len(test):  # a research track may have none
+        _line("", f"{1 - test['user_id'].isin(users).mean():.1%} of test posts are by users unseen in train")
     _line("label", f"{label.min():.2f} to {label.max():.2f}, mean {label.mean():.3f}")
     for name, part in (("train", train), ("test", test)):
-        _line(f"time {name}", f"{part['time'].min():%Y-%m-%d %H:%M} to {part['time'].max():%Y-%m-%d %H:%M} UTC")
+        if len(part):
+            _line(f"time {name}", f"{part['time'].min():%Y-%m-%d %H:%M} to {part['time'].max():%Y-%m-%d %H:%M} UTC")
 
 
 def _line(name: str, value: str) -> None:

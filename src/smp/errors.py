@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
+from types import TracebackType
 
 
 class DataError(Exception):
@@ -33,3 +35,20 @@ def one_line_errors() -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         what = " ".join(str(error.strerror or error).split())
         sys.exit(f"error: {where}{what}; mend that and run the same command again: what is finished is kept")
+
+
+def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """In place of Python's own: Ctrl-C ends in one line outside `one_line_errors` too, while a program still imports.
+
+    So does the error that a library makes of it on the way. A child is silent: Ctrl-C goes to all, the parent speaks.
+    """
+    cause = error
+    while cause and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    if not cause:
+        sys.__excepthook__(kind, error, traceback)
+    elif parent_process():
+        sys.exit(130)
+    else:
+        with one_line_errors():
+            raise cause
