@@ -1,9 +1,11 @@
 """Layers and losses that several networks are built of."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +14,22 @@ from smp.nn.columns import UNKNOWN
 
 Objective = Literal["l1", "l2", "huber"]
 LOSSES = {"l1": nn.L1Loss, "l2": nn.MSELoss, "huber": nn.HuberLoss}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Means and spreads of the training rows."""
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Scale":
+        """From rows (m, ...)."""
+        return cls(values.mean(axis=0), values.std(axis=0) + 1e-3)
+
+    def __call__(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(((values - self.mean) / self.spread).clip(-5, 5), dtype=torch.float32)
 
 
 class Regression(nn.Module):

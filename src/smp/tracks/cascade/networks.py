@@ -17,6 +17,7 @@ from smp.models.autocas import AutoCas, AutoCasNetwork
 from smp.models.casft import CasFT, CasFTNetwork
 from smp.models.concat import ConCat, ConCatNetwork
 from smp.models.gru import GRU, GRUNetwork
+from smp.nn.blocks import Scale
 from smp.nn.loop import Training, in_memory, learned, train
 from smp.nn.ode import Solver
 from smp.nn.parallel import one_thread, seeded
@@ -151,22 +152,6 @@ def interval_edges(window: tuple[float, float], intervals: int) -> np.ndarray:
     observation, horizon = window
     at = np.linspace(1, sequences.clock(horizon, observation), intervals + 1)[1:-1]
     return np.concatenate([[observation], sequences.seconds(at, observation), [horizon]])
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Means and spreads of the training rows."""
-
-    mean: np.ndarray
-    spread: np.ndarray
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> "Scale":
-        """From rows (m, ...)."""
-        return cls(values.mean(axis=0), values.std(axis=0) + 1e-3)
-
-    def __call__(self, values: np.ndarray) -> Tensor:
-        return torch.as_tensor(((values - self.mean) / self.spread).clip(-5, 5), dtype=torch.float32)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,24 @@ import pandas as pd
 
 from smp.tracks.microvideo.read import COUNTERS
 
+KINDS = COUNTERS[:3]  # of feedback: views, likes, comments
+DAY = 24.0
+
+
+@dataclass(frozen=True)
+class Steps:
+    """n videos as sequences of one length, padding before them.
+
+    marks: (n, L, 12) float32, NaN where hidden: log gap, log age, the four levels and what came since the step before
+    of three kinds, a day and in all. gap: (n, L) float32, days since the step before or since publishing. counts:
+    (n, L, 3) float32, doublings of each kind in the gap, NaN where hidden. mask: (n, L).
+    """
+
+    marks: np.ndarray
+    gap: np.ndarray
+    counts: np.ndarray
+    mask: np.ndarray
+
 
 @dataclass(frozen=True)
 class Snapshots:
@@ -44,3 +62,19 @@ class Snapshots:
     def place(self, from_last: int) -> np.ndarray:
         """(n,) int64 position of the snapshot so many before each video's last; -1 where there is none."""
         return np.where(self.count > from_last, self.start[1:] - 1 - from_last, -1)
+
+    def steps(self, length: int) -> Steps:
+        """As sequences; of more than `length` snapshots evenly chosen ones, with the first and the last."""
+        kept = np.minimum(self.count, length)[:, None]
+        slot = np.arange(length) - (length - kept)
+        mask = slot >= 0
+        place = np.round(slot * ((self.count[:, None] - 1) / np.maximum(kept - 1, 1))).astype(np.int64)
+        at = np.where(mask, self.start[:-1, None] + place, -1)
+        age = np.where(mask, np.append(self.age, 0.0)[at], 0.0)
+        level = np.concatenate([self.logs, np.zeros((1, self.logs.shape[1]))])[at]  # (n, L, 4), 0 before the first
+        gap = np.diff(age, axis=1, prepend=0.0) / DAY
+        came = np.diff(level[..., : len(KINDS)], axis=1, prepend=0.0)
+        counts = np.where(mask[..., None], np.maximum(came, 0.0), np.nan)
+        a_day = came / np.maximum(gap, 1 / DAY)[..., None]
+        marks = np.concatenate([np.log1p(np.stack([DAY * gap, age], 2)), level, came, a_day], 2)
+        return Steps(*(v.astype(np.float32) for v in (marks, gap, counts)), mask)
