@@ -1,4 +1,4 @@
-"""Second level of the micro-video track. Parents: exp070_knn, exp070_lgbm_counts, exp070_lgbm. Asks: what do all reach
+"""Second level of the micro-video track. Parents: exp070_knn, exp070_lgbm, exp071_m3tr. Asks: what do all reach
 together?"""
 
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from smp.stacking import Fusion, Method, run_fusion
 
 TRACK = "microvideo"
 GROUP = "systems"
-PARENTS = ("exp070_knn", "exp070_lgbm_counts", "exp070_lgbm")
+PARENTS = ("exp070_knn", "exp070_lgbm", "exp071_m3tr")
 
 
 @dataclass(frozen=True)

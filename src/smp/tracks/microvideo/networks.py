@@ -73,8 +73,9 @@ class Trained(Model):
                 continue
             fitted = fit(self.config, inputs, self.data.labels, part.train, seed)
             made.append(fitted.predict(inputs, part.query))
-            if part.kind == "full":
-                fitted.save(self.run.folder / "models" / f"seed{seed}")
+            if part.kind in ("full", "holdout"):  # a study asks the holdout's for more than predictions
+                folder = "models" if part.kind == "full" else "holdout_models"
+                fitted.save(self.run.folder / folder / f"seed{seed}")
         return np.stack(made, axis=1)
 
 

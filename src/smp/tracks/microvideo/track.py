@@ -6,7 +6,7 @@ import numpy as np
 
 from smp.folds import time_blocks
 from smp.metrics import MAE, SRC, Metric, Task, src
-from smp.tracks.base import Family, Split, Track
+from smp.tracks.base import Exhibit, Family, Split, Track
 from smp.tracks.microvideo import demo
 from smp.tracks.microvideo.features import about, channel, counters
 from smp.tracks.microvideo.read import files, read
@@ -58,6 +58,7 @@ def write_demo(folder: Path, truth: Path, posts: int, images: bool, seed: int) -
     return {"holdout": {m.name: round(m(data.labels[late], best, items), 4) for m in METRICS}}
 
 
+STUDY = "exp072_ingredients"
 # By publish time, 70 : 15 : 15, the first part being two: what no part predicts, and what early parts predict.
 SPLIT = Split(blocks=5, shares=(0.4, 0.15, 0.15, 0.15, 0.15), rolling=True, purge="known")
 TRACK = Track(
@@ -77,4 +78,8 @@ TRACK = Track(
         "channel": Family(channel.channel, labels=True),
     },
     final="exp079_fusion",
+    exhibits=(
+        Exhibit(STUDY, "ingredients.csv", "M3TR beside its rivals, and without one ingredient"),
+        Exhibit(STUDY, "process.csv", "How likely a held-out video's feedback is under M3TR's process and others"),
+    ),
 )
