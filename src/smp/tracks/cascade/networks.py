@@ -245,6 +245,8 @@ def fit(config: Network, inputs: Inputs, answers: Answers, rows: np.ndarray, see
     with seeded(seed), one_thread():
         shape = _shape(model, inputs, tensors)
         network = _network(model, shape)
+        if isinstance(model, AutoCas):
+            network.start(tensors)
         train(network, lambda parts, seed: in_memory(tensors, parts, seed), np.arange(len(rows)), training, seed)
     return Fitted(model, network, scales, shape)
 
