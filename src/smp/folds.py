@@ -26,6 +26,14 @@ def time_blocks(time: pd.Series, n_blocks: int, shares: Sequence[float] = ()) ->
     return (first_of_moment * n_blocks // max(len(time), 1)).astype(np.int8)
 
 
+def split_blocks(time: pd.Series, split: Split) -> np.ndarray:
+    """(n,) int8: the blocks that a track's split cuts the times of its labelled items into."""
+    if split.of == "items":
+        return time_blocks(time, split.blocks, split.shares)
+    moments, at = np.unique(time.to_numpy("datetime64[s]"), return_inverse=True)
+    return time_blocks(pd.Series(moments), split.blocks, split.shares)[at]
+
+
 def make_folds(data: Data, split: Split, scheme: Scheme = "time", seed: int = 0) -> pd.DataFrame:
     """Folds of the labelled items.
 
@@ -37,7 +45,7 @@ def make_folds(data: Data, split: Split, scheme: Scheme = "time", seed: int = 0)
     from sklearn.model_selection import GroupKFold, KFold
 
     train, k = data.items[data.labelled], split.blocks
-    block = time_blocks(train["time"], k, split.shares)
+    block = split_blocks(train["time"], split)
     try:
         fold = np.where(block == 0, -1, block) if split.rolling else block
         if scheme != "time":

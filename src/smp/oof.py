@@ -13,7 +13,7 @@ from smp import paths
 from smp.disk.locks import locked
 from smp.disk.store import read_table, write_table
 from smp.errors import DataError
-from smp.folds import label_blocks, months, time_blocks
+from smp.folds import label_blocks, months, split_blocks
 from smp.progress import progress
 from smp.tracks.base import Data, Split
 
@@ -63,7 +63,7 @@ def parts_of(data: Data, folds: pd.DataFrame, split: Split) -> list[Part]:
     if split.forward == "months":
         cuts += [("forward", *month) for month in months(data, split.months)]
     else:
-        block = time_blocks(time.iloc[at], split.blocks, split.shares)
+        block = split_blocks(time.iloc[at], split)
         cuts += [("forward", str(b), at[block < b], at[block == b]) for b in range(1, split.blocks - 1)]
     parts = [Part(k, key, _known(k + key, data.items, train, query, split), query) for k, key, train, query in cuts]
     return [*parts, Part("full", "", at, np.setdiff1d(np.arange(len(data)), at))]

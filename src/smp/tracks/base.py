@@ -62,6 +62,7 @@ class Split:
 
     blocks: int = 5  # folds of near-equal size; the last is the holdout
     shares: tuple[float, ...] = ()  # of the blocks, where they are not equal
+    of: Literal["items", "moments"] = "items"  # what the blocks have equal numbers, or shares, of
     rolling: bool = False  # every block is predicted from earlier ones alone, and the first by none: no fold sees later
     forward: Literal["blocks", "months"] = "blocks"  # what is also predicted from all that is earlier, one by one
     months: int = 0  # of the last labelled months, where forward parts are months

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from smp.folds import time_blocks
+from smp.folds import split_blocks
 from smp.metrics import SRC, Metric, Task
 from smp.tracks.base import Exhibit, Family, Split, Track
 from smp.tracks.cascade import demo
@@ -50,7 +50,7 @@ def write_demo(folder: Path, truth: Path, posts: int, images: bool, seed: int) -
     """Generated cascades, a tenth as many as posts, and the best scores that their model allows on the last block."""
     published, events = demo.write(folder, int(np.clip(posts // 10, 300, 5_000)), seed)
     label = np.log2(1.0 + events.until(demo.HORIZON).count - events.until(demo.OBSERVATION).count)
-    last = time_blocks(pd.Series(published), SPLIT.blocks, SPLIT.shares) == SPLIT.blocks - 1
+    last = split_blocks(pd.to_datetime(pd.Series(published), unit="s", utc=True), SPLIT) == SPLIT.blocks - 1
     best = demo.best(published[last], events.take(np.flatnonzero(last)), seed)
     return {"holdout": {m.name: round(m(label[last], best), 4) for m in METRICS}}
 

@@ -1,0 +1,25 @@
+"""CacheMamba. Parents: none. Asks: what does a selective state space read in the requests of an object?
+
+Small profile: series of 16 windows, one seed, 150 steps; it learns what to add to the score of the decayed counts."""
+
+from dataclasses import dataclass
+
+from smp.models.cachemamba import CacheMamba
+from smp.nn.loop import Training
+from smp.tracks.requests.networks import Network, run_network
+
+TRACK = "requests"
+GROUP = "systems"
+PARENTS = ()
+
+
+@dataclass(frozen=True)
+class Config(Network):
+    model: CacheMamba = CacheMamba()
+
+
+FEW = Training(batch_size=4, learning_rate=3e-3, clip=1.0)
+SMALL = {"length": 16, "objects": 64, "training": FEW, "steps": 150, "seeds": (0,)}
+
+if __name__ == "__main__":
+    run_network(__file__, Config, TRACK, SMALL)

@@ -1,0 +1,1 @@
+"""Feature families of the requests track, all from windows that are over."""

@@ -1,0 +1,76 @@
+"""How well a ranking fills a cache: predictions judged window by window, and the metrics made of that."""
+
+from functools import partial
+
+import numpy as np
+
+from smp.metrics import Metric
+
+LONG = 50  # objects of the list that NDCG and MAP judge
+SHARES = (0.01, 0.05, 0.1)  # of the catalogue that a cache holds
+BESIDE = ("window", "catalogue", "requests")
+
+
+def counts(z: np.ndarray) -> np.ndarray:
+    """Requests, of labels or predictions log2(1 + requests)."""
+    return np.exp2(np.asarray(z, np.float64)) - 1
+
+
+class Ranked:
+    """The rows window by window, the highest score first: code of the window, place in it, requests that came."""
+
+    def __init__(self, y: np.ndarray, score: np.ndarray, window: np.ndarray):
+        self.order = np.lexsort((-np.asarray(score), window))
+        self.code = np.unique(window[self.order], return_inverse=True)[1]
+        self.place = np.arange(len(self.code)) - np.searchsorted(self.code, self.code)
+        self.came = counts(y)[self.order]
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """(windows,) of (n,) values in the order of the ranking."""
+        return np.bincount(self.code, values)
+
+
+def hits(
+    y: np.ndarray, p: np.ndarray, window: np.ndarray, catalogue: np.ndarray, requests: np.ndarray, share: float
+) -> np.ndarray:
+    """(windows,) share of the next window's requests that meet a cache filled with the first objects of the ranking.
+
+    It holds that share of the catalogue, rounded up, as it was when the first of the windows was ranked: a cache does
+    not grow. Requests of objects never seen before miss it, as any cache.
+    """
+    ranked = Ranked(y, p, window)
+    kept = ranked.place < np.ceil(share * catalogue.min())
+    return ranked.sums(ranked.came * kept / requests[ranked.order])
+
+
+def ndcg(y: np.ndarray, p: np.ndarray, window: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    """(windows,) NDCG of the first LONG: an object's gain is its requests in the next window, its discount log2."""
+    gained = []
+    for score in (p, y):
+        ranked = Ranked(y, score, window)
+        gained.append(ranked.sums(ranked.came * (ranked.place < LONG) / np.log2(ranked.place + 2)))
+    return gained[0] / np.maximum(gained[1], 1e-12)
+
+
+def average_precision(y: np.ndarray, p: np.ndarray, window: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    """(windows,) average precision of the first LONG. Right are the LONG objects that were requested most in the next
+    window, and those that were as often as the last of them."""
+    top, ranked = Ranked(y, y, window), Ranked(y, p, window)
+    least = np.ones(ranked.code.max() + 1)
+    least[top.code[top.place == LONG - 1]] = np.maximum(top.came[top.place == LONG - 1], 1)
+    is_right = ranked.came >= least[ranked.code] - 1e-6  # labels are logarithms
+    right = is_right & (ranked.place < LONG)
+    before = (np.cumsum(right) - right)[ranked.place == 0][ranked.code]
+    found = ranked.sums(right * (np.cumsum(right) - before) / (ranked.place + 1))
+    return found / np.clip(ranked.sums(is_right), 1, LONG)
+
+
+OF_WINDOWS = {f"hit_{share:.0%}"[:-1]: partial(hits, share=share) for share in SHARES}
+OF_WINDOWS |= {f"ndcg_{LONG}": ndcg, f"map_{LONG}": average_precision}
+
+
+def _mean(of_windows, *arrays: np.ndarray) -> float:
+    return float(of_windows(*arrays).mean())
+
+
+RANKINGS = tuple(Metric(name, partial(_mean, f), True, BESIDE) for name, f in OF_WINDOWS.items())
