@@ -1,6 +1,6 @@
 """CacheMamba. Parents: none. Asks: what does a selective state space read in the requests of an object?
 
-Small profile: series of 16 windows, one seed, 150 steps; it learns what to add to the score of the decayed counts."""
+Small profile: 4 states, series of 16 windows, one seed, 150 steps; it learns what to add to the score of the decayed counts."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Config(Network):
 
 
 FEW = Training(batch_size=4, learning_rate=3e-3, clip=1.0)
-SMALL = {"length": 16, "objects": 64, "training": FEW, "steps": 150, "seeds": (0,)}
+SMALL = {"model": CacheMamba(state=4), "length": 16, "objects": 64, "training": FEW, "steps": 150, "seeds": (0,)}
 
 if __name__ == "__main__":
     run_network(__file__, Config, TRACK, SMALL)

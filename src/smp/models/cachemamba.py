@@ -1,7 +1,7 @@
 """CacheMamba: the requests of an object, window after window, through a selective state space -> its place in the
 ranking; and a Transformer of about its size on the same inputs.
 
-The system is known by its abstract: sizes and the loss are our choice (smp.tracks.requests.networks says how it learns).
+The system is known by its abstract; sizes and the loss are our choice.
 """
 
 from dataclasses import dataclass
@@ -54,10 +54,9 @@ class Attention(nn.Module):
     def __init__(self, config: CacheTransformer, length: int):
         super().__init__()
         self.position = nn.Parameter(0.02 * torch.randn(length, config.width))
-        layer = nn.TransformerEncoderLayer(
-            config.width, config.heads, config.inner, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.layers = nn.TransformerEncoder(layer, config.layers, nn.LayerNorm(config.width), enable_nested_tensor=False)
+        sizes, norm = (config.width, config.heads, config.inner), nn.LayerNorm(config.width)
+        layer = nn.TransformerEncoderLayer(*sizes, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, config.layers, norm, enable_nested_tensor=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, None]:
         return self.layers(x + self.position, src_key_padding_mask=~mask), None

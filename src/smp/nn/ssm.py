@@ -104,9 +104,22 @@ def selective_scan(
     x, step, read_in, read_out = (t.float() for t in (x, step, read_in, read_out))
     if first is None:
         first = x.new_zeros(len(x), *A.shape)
+    if not torch.is_grad_enabled() and not x.is_cuda:  # a processor's caches hold one step's states, not all
+        return _step_by_step(x, step, A.float(), read_in, read_out, first, kind)
     decay = torch.exp(step[..., None] * A.float())  # (B, L, E, N)
     h = recurrence(decay, (step * x)[..., None] * read_in[:, :, None], first)
     return (h @ read_out[..., None]).squeeze(3).to(kind), h[:, -1]
+
+
+def _step_by_step(
+    x: Tensor, step: Tensor, A: Tensor, read_in: Tensor, read_out: Tensor, state: Tensor, kind: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """The scan as it is written, for what no gradient is asked of: it keeps one state."""
+    y, enters = torch.empty_like(x), (step * x)[..., None]
+    for t in range(x.shape[1]):
+        state = torch.exp(step[:, t, :, None] * A).mul_(state).addcmul_(enters[:, t], read_in[:, t, None])
+        y[:, t] = (state @ read_out[:, t, :, None]).squeeze(2)
+    return y.to(kind), state
 
 
 State = tuple[Tensor, Tensor]  # of a block: its convolution's last inputs (B, E, reach - 1), the states (B, E, N)

@@ -24,7 +24,7 @@ from smp.tracks.requests.history import MARKS, History
 from smp.tracks.requests.ranking import counts
 
 Architecture = CacheMamba | CacheTransformer
-AT_ONCE = 8192  # objects that are scored at once
+AT_ONCE = 512  # objects that are scored at once
 FLOOR = 0.02  # requests a window that an object is expected to have at least, for the log of its decayed count
 
 
