@@ -1,6 +1,7 @@
 """CacheMamba. Parents: none. Asks: what does a selective state space read in the requests of an object?
 
-Small profile: 4 states, series of 16 windows, one seed, 150 steps; it learns what to add to the score of the decayed counts."""
+It learns what to add to the score of the decayed counts. Small profile: 4 states, series of 16 windows, one seed.
+"""
 
 from dataclasses import dataclass
 
