@@ -18,7 +18,7 @@ LAYOUTS = {  # the file -> its columns: when, what, and what else may be there
 }
 SMALL, LARGE, MANY = 1_000, 20_000, 500_000  # requests of a window; of a large trace; what makes a trace large
 WINDOW = "window.json"  # optional: {"requests": N}
-LEAST = 10  # windows
+LEAST, MOST = 10, 2**16  # windows
 HALF_LIVES = (2, 8, 32)  # windows; the decayed counts that candidates are chosen by
 SHARE = 0.1  # of the catalogue: the largest cache that is asked for
 
@@ -51,6 +51,8 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     length = _length(stated[0]) if stated else SMALL if len(table) < MANY else LARGE
     windows = len(table) // length
     quirks["requests after the last whole window left out"] = len(table) - windows * length
+    if windows > MOST:
+        raise DataError(f"{path}: {windows} windows of {length} are too many; write a larger N into {folder / WINDOW}")
     if windows < LEAST:
         raise DataError(
             f"{path}: {len(table)} requests fill {windows} windows of {length}, which is too few; write a smaller "
