@@ -12,10 +12,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
-import numpy as np
-import pandas as pd
-import torch
-
 from smp import paths, tracks
 from smp.disk.store import read_table, replacing
 from smp.experiment import Run, Settings, fields_of, predictions_read
@@ -34,6 +30,10 @@ from smp.tracks.requests.networks import Inputs, Network, fit
 from smp.tracks.requests.ranking import BESIDE, OF_WINDOWS, SHARES
 from smp.tracks.requests.reactive import POLICIES, hit_rate
 from smp.tracks.requests.read import files, requests
+
+import numpy as np
+import pandas as pd
+import torch
 
 TRACK = "requests"
 GROUP = "studies"
