@@ -9,9 +9,6 @@ and process.csv: how likely the feedback of held-out videos is under M3TR's proc
 import json
 from dataclasses import dataclass, replace
 
-import numpy as np
-import pandas as pd
-
 from smp import tracks
 from smp.disk.store import read_table, replacing
 from smp.evidence import gain, judge
@@ -26,6 +23,9 @@ from smp.study import claims, say, side_by_side
 from smp.tracks.load import load_data
 from smp.tracks.microvideo import networks
 from smp.tracks.microvideo.networks import Fitted, Network
+
+import numpy as np
+import pandas as pd
 
 TRACK = "microvideo"
 GROUP = "studies"
