@@ -16,7 +16,7 @@ from smp.disk.store import replacing
 from smp.experiment import Run, Settings, predictions_read
 from smp.folds import load_folds
 from smp.metrics import Metric
-from smp.models.emoji_graph import PAIRS, EmojiGraph, link_score, node_counts, wires
+from smp.models.emoji_graph import PAIRS, EmojiGraph, link_score, no_links, node_counts, wires
 from smp.nn.parallel import one_thread
 from smp.oof import Part, cross_fit, finished, fold_parts, parts_of
 from smp.runner import run_make
@@ -150,9 +150,9 @@ def known_links(graph: Graph, data: Data, run: Run, seed: int) -> dict[str, floa
         true = network.edges[pair][:, hidden[pair]]
         if not true.shape[1]:
             continue
-        drawn = np.stack([true[0], rng.integers(0, sizes[pair[1]], true.shape[1])])
-        asked = np.hstack([true, drawn])
-        label = np.repeat([1, 0], true.shape[1])
+        apart = no_links(network.edges[pair], true[0], sizes[pair[1]], rng)
+        asked = np.hstack([true, apart])
+        label = np.repeat([1, 0], [true.shape[1], apart.shape[1]])
         degree = [np.bincount(left[pair][i], minlength=sizes[pair[i]])[asked[i]] for i in (0, 1)]
         of["auc"].append(roc_auc_score(label, link_score(made, pair, asked).numpy()))
         of["degree_product"].append(roc_auc_score(label, degree[0] * degree[1]))

@@ -151,7 +151,9 @@ def pretrain(
             left = {pair: e[:, ~hidden[pair]] for pair, e in edges.items()}
             made = encoder(vectors, everyone, wires(left))
             asked = {pair: e[:, hidden[pair]] for pair, e in edges.items()}
-            found = torch.stack([link_loss(made, pair, e, rng) for pair, e in asked.items() if e.shape[1]]).mean()
+            apart = {pair: no_links(edges[pair], e[0], sizes[pair[1]], rng) for pair, e in asked.items()}
+            there = [pair for pair in PAIRS if asked[pair].shape[1] and apart[pair].shape[1]]
+            found = sum(link_loss(made, pair, asked[pair], apart[pair]) for pair in there) / max(len(there), 1)
             losses["links"].append(float(found))
             total = total + config.links * found
         if total.requires_grad:
@@ -161,12 +163,17 @@ def pretrain(
     return losses
 
 
-def link_loss(made: dict[str, Tensor], pair: tuple[str, str], links: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """The cross-entropy of links (2, E) and of as many pairs of the same first ends and drawn second ones."""
-    drawn = np.stack([links[0], rng.integers(0, len(made[pair[1]]), links.shape[1])])
-    scores = [link_score(made, pair, e) for e in (links, drawn)]
-    true = torch.cat([torch.ones_like(scores[0]), torch.zeros_like(scores[1])])
-    return functional.binary_cross_entropy_with_logits(torch.cat(scores), true)
+def link_loss(made: dict[str, Tensor], pair: tuple[str, str], links: np.ndarray, apart: np.ndarray) -> Tensor:
+    """The cross-entropy of links (2, E) and of pairs (2, F) that are none, each of half the weight."""
+    true, false = (link_score(made, pair, e) for e in (links, apart))
+    return (functional.softplus(-true).mean() + functional.softplus(false).mean()) / 2
+
+
+def no_links(links: np.ndarray, first: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(2, F) pairs of each of `first` (E,) and a drawn one of `count` second ends, without those of the links."""
+    drawn = rng.integers(0, count, len(first))
+    is_link = np.isin(first * count + drawn, links[0] * count + links[1])
+    return np.stack([first, drawn])[:, ~is_link]
 
 
 def link_score(made: dict[str, Tensor], pair: tuple[str, str], links: np.ndarray) -> Tensor:

@@ -112,6 +112,44 @@ def test_posts_have_log_likes_and_young_ones_are_left_out(tmp_path):
     }
 
 
+def test_a_crawl_of_another_network_is_read(tmp_path):
+    rows = [
+        {"note_id": "n1", "create_time": 1704103200000, "title": "a", "desc": "b", "liked_count": "1.2万"},
+        {"note_id": "n2", "create_time": 1704103200, "title": "", "desc": "c[笑哭R]", "liked_count": "1,204"},
+        {"note_id": "n3", "create_time": "2024-01-01T10:00:00Z", "desc": "d", "liked_count": "10+"},
+        {"note_id": "n4", "create_time": "2024-01-01T10:00:00Z", "desc": "e", "liked_count": "赞"},
+    ]
+    (tmp_path / "posts.jsonl").write_text("".join(json.dumps(p) + "\n" for p in rows))
+    data, _ = read(tmp_path)
+    np.testing.assert_allclose(np.expm1(data.labels), [12_000, 1_204, 10, np.nan])
+    assert list(data.ids) == ["n1", "n2", "n3", "n4"] and data.items["time"].nunique() == 1
+    assert str(data.items["time"].iloc[0]) == "2024-01-01 10:00:00+00:00"
+    text = data.items["text"].iloc[1]
+    assert tokens.emojis(text) == ["[笑哭R]"] and tokens.words(text) == ["c"] and tokens.name("[笑哭R]") == "笑哭R"
+
+
+def test_likes_go_through_every_system(tmp_path, monkeypatch):
+    for name in ("input", "output"):
+        monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
+    monkeypatch.setenv("SMP_PROFILE", "small")
+    monkeypatch.setattr("smp.tracks.emoji.features.sentences.embed_texts", made_up_sentences)
+    monkeypatch.setattr("smp.tracks.emoji.networks.embed_texts", made_up_sentences)
+    rng, folder = np.random.default_rng(0), tmp_path / "input" / "emoji"
+    kind, words = rng.integers(0, 4, 240), rng.choice(demo.COMMON, (240, 6))
+    liked = np.expm1(2 + kind + 0.3 * rng.standard_normal(240)).round()
+    day = np.datetime64("2024-01-01") + rng.permutation(240)
+    folder.mkdir(parents=True)
+    text = [" ".join(said) + "😀😍😡😢"[k] for said, k in zip(words, kind)]
+    posts = [{"user": f"u{i % 9}", "time": str(day[i]), "text": text[i], "liked": liked[i]} for i in range(240)]
+    (folder / "posts.jsonl").write_text("".join(json.dumps(p) + "\n" for p in posts))
+    for name, arguments in TINY.items():
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="__main__")
+    made = {n: json.loads((paths.output("emoji") / n / "metrics.json").read_text()) for n in TINY}
+    src = {name: metrics["holdout"]["src"] for name, metrics in made.items()}
+    assert src["exp095_emoji_tokens"] > 0.8 > 0.4 > src["exp095_words"] and src["exp096_emoji_graph"] > 0.5
+
+
 def test_tokens_tell_words_from_emoji():
     text = "It's #Fun 👍🏽👍 ❤️ 今天好 @user"
     assert tokens.words(text) == ["it's", "fun", "今天", "天好", "user"]
@@ -220,7 +258,7 @@ def test_masked_links_leave_with_their_reverses(monkeypatch):
     monkeypatch.setattr(emoji_graph, "wires", lambda edges, flow=None: seen.append(real(edges, flow)) or seen[-1])
     asked = []
 
-    def told(made, pair, links, rng):
+    def told(made, pair, links, apart):
         asked.append((pair, links))
         return made["post"].sum()
 

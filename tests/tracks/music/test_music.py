@@ -25,7 +25,7 @@ from smp.tracks.load import load_data
 from smp.tracks.music import demo, networks
 from smp.tracks.music.features import career
 from smp.tracks.music.networks import Network
-from smp.tracks.music.read import read
+from smp.tracks.music.read import files, read
 
 TOOL = ROOT.parent / "shared" / "tools" / "make_tracks.py"
 FEW = ("--seeds", "0", "--steps", "4")
@@ -109,6 +109,68 @@ def test_dates_may_stand_with_the_tracks_and_what_cannot_be_read_is_said(tmp_pat
         read(write(tmp_path / "b", "id,popularity\nx,3\n"))
     with pytest.raises(DataError, match="no column popularity"):
         read(write(tmp_path / "c", "id,name\nx,3\n"))
+
+
+CRAWLS = {  # what Spotify's crawls look like: the file, its text, and the release date of the first song
+    "tracks.csv": (
+        "id,name,popularity,duration_ms,explicit,artists,id_artists,release_date,tempo\n"
+        "s1,One,40,1000,0,\"['A', 'B']\",\"['a1', 'b1']\",1999,120\ns2,Two,50,1000,1,['A'],['a1'],2001-05,90\n",
+        "1999-01-01",
+    ),
+    "spotify_songs.csv": (
+        "track_id,track_name,track_artist,track_popularity,track_album_id,track_album_release_date,Tempo (BPM)\n"
+        "s1,One,a1,40,b1,12/31/1999,120\ns2,Two,a1,50,b2,1/2/2000,90\ns2,Two,a1,50,b2,1/2/2000,90\n",
+        "1999-12-31",
+    ),
+    "dataset.csv": (
+        ",track_id,artists,album_name,track_name,popularity,explicit,tempo,track_genre,release_date\n"
+        "0,s1,a1;b1,Hits,One,40,False,120,rock,5.12.1999\n1,s2,a1,Hits,Two,50,True,90,rock,31.1.2000\n",
+        "1999-12-05",
+    ),
+    "spotify-2023.csv": (
+        "track_name;artist(s)_name;released_year;released_month;released_day;streams;bpm;popularity;genre\n"
+        "One;a1, b1;1999;7;4;9;120;40;rock, pop\nTwo;a1;2000;;;9;90;50;\n",
+        "1999-07-04",
+    ),
+    "spotify_tracks.csv": (
+        "id,name,popularity,artist_id,year,tempo,release_date\ns1,One,40,a1,1999.0,120,\ns2,Two,50,a1,,90,5 May 2000\n",
+        "1999-01-01",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CRAWLS)
+def test_other_crawls_are_read(tmp_path, name):
+    text, day = CRAWLS[name]
+    (tmp_path / name).write_text(text)
+    data, _ = read(tmp_path)
+    items = data.items
+    assert files(tmp_path) == [tmp_path / name] and len(data) == 2
+    np.testing.assert_array_equal(data.labels, [40, 50])
+    assert list(items["user_id"]) == ["a1", "a1"] and list(items["tempo"]) == [120, 90]
+    assert f"{items['time'].iloc[0]:%Y-%m-%d}" == day and items["time"].iloc[1] > items["time"].iloc[0]
+    assert list(items.index) == (["row1", "row2"] if name == "spotify-2023.csv" else ["s1", "s2"])
+    assert items["genres"].iloc[0] == {"dataset.csv": "rock", "spotify-2023.csv": "rock|pop"}.get(name, "")
+    assert items["album"].nunique() == (1 if name == "dataset.csv" else 2) and items["song"].nunique() == 2
+
+
+def test_songs_of_words_alone_go_through_every_system(tmp_path, monkeypatch):
+    for name in ("input", "output"):
+        monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
+    monkeypatch.setenv("SMP_PROFILE", "small")
+    folder, rng = tmp_path / "input" / "music", np.random.default_rng(0)
+    (folder / "features").mkdir(parents=True)
+    words, year = rng.standard_normal((120, 40)), rng.integers(1990, 2020, 120)
+    popularity = np.round(50 + 10 * words[:, 0].clip(-4, 4)).astype(int)
+    table = {"id": np.char.mod("s%d", np.arange(120)), "artist": rng.integers(0, 20, 120), "popularity": popularity}
+    pd.DataFrame(table | {"year": year}).to_csv(folder / "songs.csv", index=False)
+    pd.DataFrame(words).add_prefix("v").assign(track_id=table["id"]).to_parquet(folder / "features" / "lyrics.parquet")
+    for name, arguments in TINY.items():
+        if name != "exp089_fusion":
+            monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+            runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="__main__")
+    made = json.loads((paths.output("music") / "exp080_lgbm" / "metrics.json").read_text())
+    assert made["holdout"]["r2"] > 0.2
 
 
 def careers(n=80, seed=0):

@@ -17,6 +17,18 @@ NOT_OWN = -1.0  # in the columns of other tasks' classes
 YOUNG = np.timedelta64(14, "D")  # a younger post has not got its likes yet
 # counted when the post was crawled, as its likes were: they say what is to be predicted
 LEAKS = ("collected", "comments", "commented", "shared", "shares", "views", "followers")
+LEAKS += ("collected_count", "comment_count", "share_count", "view_count")
+COLUMNS = {  # what a post's values are called; the first that is there counts
+    "post": ("post", "post_id", "note_id", "id"),
+    "user": ("user", "user_id", "author", "author_id"),
+    "time": ("time", "create_time", "created_at", "timestamp", "date"),
+    "title": ("title",),
+    "text": ("text", "desc", "content", "body"),
+    "liked": ("liked", "likes", "liked_count", "like_count"),
+    "crawled": ("crawled", "crawled_at", "crawl_time", "last_modify_ts"),
+}
+COUNT = r"^([\d.]+)\s*([kw万千])?\+?$"  # 12, 1.2k, 3万, 10+
+TIMES = {"k": 1e3, "千": 1e3, "w": 1e4, "万": 1e4}
 BLOCKS = 5
 START = np.datetime64("2000-01-01", "s")  # of a made-up order, where there is no time
 
@@ -109,28 +121,45 @@ def _posts(path: Path, quirks: Counter) -> Data:
     table = pd.DataFrame(rows)
     if leaks := [name for name in LEAKS if name in table]:
         quirks[f"columns counted at the crawl left out ({', '.join(leaks)})"] = len(leaks)
+    found = {name: next((n for n in known if n in table), name) for name, known in COLUMNS.items()}
+    table = table.rename(columns={other: name for name, other in found.items() if name not in table})
     if not len(table) or "time" not in table or not {"text", "title"} & set(table):
         raise DataError(f"{path}: {len(table)} posts; each needs time, and text or title")
     blank = pd.Series("", table.index)
     text = [table.get(name, blank).fillna("").astype("str") for name in ("title", "text")]
     table["text"] = (text[0] + "\n" + text[1]).str.strip()
-    names = table.get("post", table.get("id", pd.Series(np.arange(len(table)), table.index))).astype("str")
-    when = pd.Series(official.moments(table["time"].astype("str")), table.index)
+    names = table.get("post", pd.Series(np.arange(len(table)), table.index)).astype("str")
+    when = pd.Series(_moments(table["time"]), table.index)
     twice = names.duplicated() | when.isna() | (table["text"] == "")
     quirks["posts without time or text, or with a name met before, dropped"] = int(twice.sum())
-    crawled = table.get("crawled", pd.Series(None, table.index)).astype("str")
-    young = ~twice & (official.moments(crawled) - when < YOUNG)
+    crawled = _moments(table.get("crawled", pd.Series(None, table.index)))
+    young = ~twice & (crawled - when < YOUNG)
     quirks["posts younger than 14 days when crawled left out"] = int(young.sum())
     kept = ~twice & ~young
     if not kept.any():
         raise DataError(f"{path}: none of {len(table)} posts has a time, a text and 14 days of likes")
     table, when, names = table[kept], when[kept], names[kept]
-    liked = official.numbers(table.get("liked", table.get("likes", pd.Series(None, table.index))))
+    liked = _counts(table.get("liked", pd.Series(None, table.index)))
     wrong = liked < 0
     quirks["negative likes taken for none"] = int(wrong.sum())
     label = np.log1p(np.where(wrong, np.nan, liked))
     users = table.get("user", pd.Series("unknown", table.index)).fillna("unknown").astype("str").to_numpy()
     return Data(_items(table.assign(task="", official="").set_axis(names), when, users, np.isnan(label)), label)
+
+
+def _moments(values: pd.Series) -> np.ndarray:
+    """(n,) datetime64[s]: as official.moments, and of milliseconds since 1970."""
+    number = official.numbers(values)
+    is_ms = np.abs(number) > 1e11
+    return official.moments(values.astype("str").mask(is_ms, pd.Series(number // 1000, values.index).astype("str")))
+
+
+def _counts(values: pd.Series) -> np.ndarray:
+    """(n,) float64, NaN where there is none, of numbers and of texts such as 1,204 or 1.2k or 3万."""
+    number = official.numbers(values)
+    parts = values.astype("str").str.replace(",", "").str.strip().str.lower().str.extract(COUNT)
+    short = official.numbers(parts[0]) * parts[1].map(TIMES).fillna(1.0).to_numpy()
+    return np.where(np.isnan(number), short, number)
 
 
 def _items(table: pd.DataFrame, when: pd.Series, users: np.ndarray, is_test: np.ndarray) -> pd.DataFrame:

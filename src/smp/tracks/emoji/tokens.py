@@ -7,6 +7,8 @@ import emoji
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")  # without spaces: pairs are words
+# a network's own emoji, which come as names: [笑哭R]
+NAMED = re.compile(r"\[([\u3040-\u30ff\u3400-\u9fff]{1,8}[A-Za-z]?)\]")
 VARIANT = re.compile("[\ufe0f\U0001f3fb-\U0001f3ff]")  # colour of text or skin: the same emoji
 
 
@@ -22,17 +24,18 @@ def words(text: str) -> list[str]:
 
 
 def emojis(text: str) -> list[str]:
-    """The emoji as they come, without variants."""
-    return [VARIANT.sub("", m.chars) for m in emoji.analyze(text, non_emoji=False)]
+    """The emoji as they come, without variants, and then those that come as names."""
+    found = [VARIANT.sub("", m.chars) for m in emoji.analyze(text, non_emoji=False)]
+    return [*found, *(m[0] for m in NAMED.finditer(text))]
 
 
 def name(one: str) -> str:
     """What Unicode's CLDR calls an emoji: face with tears of joy."""
-    return re.sub(r"[_:]+", " ", emoji.demojize(one)).strip()
+    return re.sub(r"[_:\[\]]+", " ", emoji.demojize(one)).strip()
 
 
 def without_emoji(text: str) -> str:
-    return emoji.replace_emoji(text, " ")
+    return NAMED.sub(" ", emoji.replace_emoji(text, " "))
 
 
 def named(text: str) -> str:
