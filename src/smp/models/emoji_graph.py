@@ -86,7 +86,7 @@ class Walker:
         there = [edges[a, b] + np.array([[self.first[a]], [self.first[b]]]) for a, b in PAIRS]
         both = np.hstack([*there, *(e[::-1] for e in there)])
         order = np.argsort(both[0], kind="stable")
-        self.target = both[1][order]
+        self.target = np.append(both[1][order], 0)  # the last is for who has no link: it is looked at, and not gone to
         self.start = np.searchsorted(both[0][order], np.arange(self.ends[-1] + 1))
 
     def subgraphs(
@@ -99,7 +99,7 @@ class Walker:
         for _ in range(steps):
             degree = self.start[here + 1] - self.start[here]
             draw = np.minimum((rng.random(m) * degree).astype(np.int64), np.maximum(degree - 1, 0))
-            step = np.where(degree > 0, self.target[np.minimum(self.start[here] + draw, len(self.target) - 1)], here)
+            step = np.where(degree > 0, self.target[self.start[here] + draw], here)
             moves = degree > 0
             passed.append(np.stack([owner * width + here, owner * width + step])[:, moves])
             seen.append(owner * width + step)
@@ -144,7 +144,7 @@ def pretrain(
             score = views[0] @ views[1].T / config.temperature
             same = torch.arange(len(posts))
             found = (functional.cross_entropy(score, same) + functional.cross_entropy(score.T, same)) / 2
-            losses["contrast"].append(float(found))
+            losses["contrast"].append(found.item())
             total = total + config.contrast * found
         if config.links:
             hidden = {pair: rng.random(e.shape[1]) < config.masked for pair, e in edges.items()}
@@ -153,8 +153,9 @@ def pretrain(
             asked = {pair: e[:, hidden[pair]] for pair, e in edges.items()}
             apart = {pair: no_links(edges[pair], e[0], sizes[pair[1]], rng) for pair, e in asked.items()}
             there = [pair for pair in PAIRS if asked[pair].shape[1] and apart[pair].shape[1]]
-            found = sum(link_loss(made, pair, asked[pair], apart[pair]) for pair in there) / max(len(there), 1)
-            losses["links"].append(float(found))
+            each = [link_loss(made, pair, asked[pair], apart[pair]) for pair in there] or [torch.zeros(1)]
+            found = torch.stack(each).mean()
+            losses["links"].append(found.item())
             total = total + config.links * found
         if total.requires_grad:
             optimizer.zero_grad()

@@ -232,6 +232,26 @@ def test_walks_stay_on_the_graph_and_apart():
         assert set(map(tuple, ends.T)) <= set(map(tuple, edges[a, b].T))
 
 
+def test_no_graph_at_all_is_a_graph():
+    none = {pair: np.zeros((2, 0), np.int64) for pair in PAIRS}
+    found, links, own = Walker(none, {"post": 4, "word": 0, "emoji": 0}).subgraphs(
+        np.array([3, 1]), 5, 0.3, np.random.default_rng(0)
+    )
+    np.testing.assert_array_equal(found["post"][own], [3, 1])
+    assert not any(e.size for e in links.values())
+    vectors = {"post": torch.randn(4, 3), "emoji": torch.randn(0, 3)}
+    encoder = Encoder(SMALL, {"post": 3, "emoji": 3}, 0, 0)
+    assert set(pretrain(encoder, SMALL, vectors, none, 0)["links"]) == {0.0}
+
+
+def test_pairs_drawn_against_links_are_none():
+    rng = np.random.default_rng(0)
+    links = np.unique(rng.integers(0, 6, (2, 25)), axis=1)
+    drawn = emoji_graph.no_links(links, np.arange(6).repeat(200), 6, rng)
+    wanted = {(i, j) for i in range(6) for j in range(6)} - set(map(tuple, links.T.tolist()))
+    assert set(map(tuple, drawn.T.tolist())) == wanted
+
+
 def test_two_walks_from_a_post_come_to_be_told_from_those_of_others():
     rng, sizes = np.random.default_rng(0), {"post": 160, "word": 40, "emoji": 24}
     group = {kind: np.arange(n) % 4 for kind, n in sizes.items()}

@@ -48,9 +48,9 @@ def lyrics(items: pd.DataFrame) -> pd.DataFrame:
 def release(items: pd.DataFrame) -> pd.DataFrame:
     """The family `release`: when a track came out and where on its album it stands."""
     time = items["time"]
-    angle = 2 * np.pi * time.dt.dayofyear / 365.25
-    table = {"year": time.dt.year + time.dt.dayofyear / 366, "season_sin": np.sin(angle), "season_cos": np.cos(angle)}
-    table |= {"weekday": time.dt.weekday, "of_album": items["track_number"] / items["total_tracks"]}
+    angle = 2 * np.pi * time.dt.day_of_year / 365.25
+    table = {"year": time.dt.year + time.dt.day_of_year / 366, "season_sin": np.sin(angle), "season_cos": np.cos(angle)}
+    table |= {"weekday": time.dt.day_of_week, "of_album": items["track_number"] / items["total_tracks"]}
     table |= {name: np.log1p(items[name]) for name in read.RELEASE}
     on_album = items["album"].cat.codes
     table["songs_known"] = np.log1p(on_album.map(on_album.value_counts()))
