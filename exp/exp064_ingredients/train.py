@@ -1,5 +1,5 @@
-"""What each ingredient of the cascade systems gives. Parents: exp060_log_linear, exp060_lgbm, exp060_gru, exp061-063.
-Asks: do the claims of ConCat, CasFT and AutoCas hold on these cascades?
+"""What each ingredient of the cascade systems gives. Parents: exp060_log_linear, exp060_linear, exp060_lgbm,
+exp060_gru, exp061-063. Asks: do the claims of ConCat, CasFT and AutoCas hold on these cascades?
 
 A variant takes one thing out of a system and is trained as the system was, on the same rows with the same seeds; all
 are compared on the holdout, paired over seeds and root users' cascades, at one level that all comparisons share. Writes
@@ -22,7 +22,7 @@ from smp.models.autocas import RANDOM
 from smp.nn.loop import Training
 from smp.oof import Part, cross_fit, finished, holdout_of, parts_of
 from smp.runner import run_make
-from smp.study import say
+from smp.study import claims, say, side_by_side
 from smp.tracks.base import Data
 from smp.tracks.cascade import networks, sequences
 from smp.tracks.cascade.events import Events
@@ -36,8 +36,18 @@ from matplotlib.figure import Figure
 
 TRACK = "cascade"
 GROUP = "studies"
-PARENTS = ("exp060_log_linear", "exp060_lgbm", "exp060_gru", "exp061_concat", "exp062_casft", "exp063_autocas")
-CONCAT, CASFT, AUTOCAS = PARENTS[3:]
+PARENTS = (
+    "exp060_log_linear",
+    "exp060_linear",
+    "exp060_lgbm",
+    "exp060_gru",
+    "exp061_concat",
+    "exp062_casft",
+    "exp063_autocas",
+)
+LINE, RIDGE, TREES, GRU, CONCAT, CASFT, AUTOCAS = PARENTS
+NAMES = dict(zip(PARENTS, ("a line", "ridge regression", "LightGBM", "a plain GRU", "ConCat", "CasFT", "AutoCas")))
+RIVALS = {CONCAT: (LINE, RIDGE, TREES, GRU), CASFT: (RIDGE, TREES, GRU, CONCAT), AUTOCAS: (LINE, RIDGE, TREES, GRU)}
 # what is taken out -> the system, and how its model changes
 VARIANTS: dict[str, tuple[str, Callable]] = {
     "ConCat without the ODE": (CONCAT, lambda m: replace(m, ode=False)),
@@ -51,12 +61,6 @@ VARIANTS: dict[str, tuple[str, Callable]] = {
     "AutoCas without a language model": (AUTOCAS, lambda m: replace(m, weights="none")),
 }
 GAUSSIAN = "CasFT with a Gaussian trend"
-RIVALS = {
-    CONCAT: ("exp060_log_linear", "exp060_gru", "exp060_lgbm"),
-    CASFT: (CONCAT, "exp060_lgbm"),
-    AUTOCAS: ("exp060_log_linear", "exp060_lgbm"),
-}
-NAMES = dict(zip(PARENTS, ("a line through log counts", "LightGBM", "a plain GRU", "ConCat", "CasFT", "AutoCas")))
 EARLIER = 0.75  # of AutoCas's slices: asked there too, though it is trained once
 
 
@@ -90,7 +94,10 @@ def make(run: Run) -> dict:
     asked = Part("inner", "", part.train, part.query)
     of_system = {name: system(name) for name in (CONCAT, CASFT, AUTOCAS)}
     prepared = {name: networks.prepare(config, data, TRACK) for name, config in of_system.items()}
-    predicted = {name: read_table(finished(TRACK, name) / "holdout.parquet").to_numpy() for name in PARENTS}
+    is_random = of_system[AUTOCAS].model.model == RANDOM
+    names = NAMES | ({AUTOCAS: "AutoCas with RANDOM weights"} if is_random else {})
+    predicted = {said: read_table(finished(TRACK, name) / "holdout.parquet").to_numpy() for name, said in names.items()}
+    pairs = [(names[name], names[rival]) for name, rivals in RIVALS.items() for rival in rivals]
     gaussians = []
     for name, (parent, change) in VARIANTS.items():
         config = of_system[parent]
@@ -105,50 +112,21 @@ def make(run: Run) -> dict:
             return np.stack([f.predict(inputs, part.query) for f in fitted], axis=1)
 
         predicted[name] = cross_fit(run.folder / name, data.ids, [asked], fit_predict)[0][1].to_numpy()
+        pairs.append((names[parent], name))
         gaussians = [run.folder / "gaussian" / f"seed{s}" for s in seeds] if name == GAUSSIAN else gaussians
 
-    is_random = of_system[AUTOCAS].model.model == RANDOM
-    table = compared(data, part, predicted, NAMES | ({AUTOCAS: "AutoCas with RANDOM weights"} if is_random else {}))
+    metric, user = tracks.get(TRACK).task.metrics[0], data.items["user_id"].cat.codes.to_numpy()
+    table = side_by_side(metric, data.labels[part.query], predicted, pairs, user[part.query])
     write(run.folder / "ingredients.csv", table)
     concat, casft = kept(CONCAT, of_system[CONCAT].seeds), kept(CASFT, of_system[CASFT].seeds)
     gaussian = [Fitted.load(folder) for folder in gaussians]
-    found = [*answers_of(table), explained(run.folder, concat, prepared[CONCAT][0], part)]
+    found = [*claims(table, metric), explained(run.folder, concat, prepared[CONCAT][0], part)]
     found += trends(run.folder, casft, gaussian, prepared[CASFT], part)
     found.append(at_an_earlier_time(data, part, of_system[AUTOCAS], prepared[AUTOCAS]))
     picture = forecast(data, part, concat[0], casft[0], prepared[CONCAT][0], prepared[CASFT][0], run.config.drawn)
     present.save(picture, run.folder / "forecast.png")
     say(found)
     return {"answers": found}
-
-
-def compared(data: Data, part: Part, predicted: dict[str, np.ndarray], names: dict[str, str]) -> pd.DataFrame:
-    """Every system beside its rivals and variants: MSLE of each and the system's gain, above 0 where it is better."""
-    metric, y = tracks.get(TRACK).task.metrics[0], data.labels[part.query]
-    user = data.items["user_id"].cat.codes.to_numpy()[part.query]
-    pairs = [(name, rival) for name, rivals in RIVALS.items() for rival in rivals]
-    pairs += [(parent, name) for name, (parent, _) in VARIANTS.items()]
-    rows = []
-    for name, other in pairs:
-        a, b = predicted[name], predicted[other]
-        n = max(a.shape[1], b.shape[1]) if 1 in (a.shape[1], b.shape[1]) else min(a.shape[1], b.shape[1])
-        a, b = (np.repeat(p, n, axis=1) if p.shape[1] == 1 else p[:, :n] for p in (a, b))
-        of_seed = np.array([[metric(y, p[:, s]) for s in range(n)] for p in (a, b)])
-        made = gain(metric, y, a, b, user, tried=len(pairs))
-        row = {"system": names[name], "compared with": names.get(other, other), "seeds": n}
-        row |= {"msle": of_seed[0].mean(), "sd": of_seed[0].std()}
-        row |= {"other msle": of_seed[1].mean(), "other sd": of_seed[1].std()}
-        rows.append(row | {"gain": made.mean, "se": made.se, "p": made.p, "better": made.answer})
-    return pd.DataFrame(rows)
-
-
-def answers_of(table: pd.DataFrame) -> list[dict[str, str]]:
-    """What the rows of `compared` say."""
-    found = []
-    for row in table.to_dict("records"):
-        numbers = f"MSLE {row['msle']:.3f} and {row['other msle']:.3f}, gain {row['gain']:+.3f} (se {row['se']:.3f})"
-        claim = f"{row['system']} is better than {row['compared with'].removeprefix(row['system'] + ' ')}"
-        found.append(answer(claim, row["better"], numbers))
-    return found
 
 
 def explained(folder: Path, concat: list[Fitted], inputs: networks.Inputs, part: Part) -> dict[str, str]:

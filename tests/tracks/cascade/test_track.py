@@ -22,6 +22,7 @@ from smp.tracks.load import load_data
 TOOL = ROOT.parent / "shared" / "tools" / "make_tracks.py"
 TINY = {
     "exp060_log_linear": (),
+    "exp060_linear": (),
     "exp060_lgbm": ("--seeds", "0", "--learner.rounds", "30"),
     "exp060_gru": ("--seeds", "0", "--steps", "3"),
     "exp061_concat": ("--seeds", "0", "--steps", "3", "--length", "12"),
@@ -76,7 +77,7 @@ def test_every_system_is_scored_on_the_last_cascades(output):
 
 def test_the_study_answers_every_claim_and_shows_a_forecast(output):
     answers = metrics_of(output / "exp064_ingredients")["answers"]
-    assert {a["answer"] for a in answers} <= {"yes", "no", "not resolved"} and len(answers) == 20
+    assert {a["answer"] for a in answers} <= {"yes", "no", "not resolved"} and len(answers) == 25
     table = pd.read_csv(output / "exp064_ingredients" / "ingredients.csv")
     assert {"ConCat without the ODE", "CasFT without a trend", "a plain GRU"} <= set(table["compared with"])
     assert (output / "exp064_ingredients" / "forecast.png").stat().st_size > 10_000
