@@ -7,7 +7,6 @@ ingredients.csv, process.csv (how likely held-out events are under ConCat, a Haw
 (what CasFT's draws know of the trend, beside a Gaussian's) and forecast.png (cascades, intensity, forecast).
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +14,10 @@ from pathlib import Path
 from smp import present, tracks
 from smp.disk.store import read_table, replacing
 from smp.evidence import gain, judge
-from smp.experiment import Run, Settings, fields_of, predictions_read
+from smp.experiment import Run, Settings, config_of, predictions_read
 from smp.folds import load_folds
 from smp.metrics import Metric
 from smp.models.autocas import RANDOM
-from smp.nn.loop import Training
 from smp.oof import Part, cross_fit, finished, holdout_of, parts_of
 from smp.runner import run_make
 from smp.study import claims, say, side_by_side
@@ -73,16 +71,6 @@ class Config(Settings):
         return predictions_read(track, PARENTS)
 
 
-def system(name: str) -> Network:
-    """What a finished experiment stated of its network."""
-    folder = finished(TRACK, name)
-    stated = json.loads((folder / "config.json").read_text())["config"]
-    training = Training(**fields_of(stated["training"]))
-    model = Fitted.load(folder / "holdout_models" / f"seed{stated['seeds'][0]}").model
-    lists = {name: tuple(stated[name]) for name in ("features", "seeds")}
-    return Network(model, training, stated["steps"], length=stated["length"], **lists)
-
-
 def kept(name: str, seeds: tuple[int, ...]) -> list[Fitted]:
     """A system's networks that predicted the holdout."""
     return [Fitted.load(finished(TRACK, name) / "holdout_models" / f"seed{s}") for s in seeds]
@@ -92,7 +80,7 @@ def make(run: Run) -> dict:
     data = load_data(TRACK)
     part = holdout_of(parts_of(data, load_folds(TRACK, data), tracks.get(TRACK).split))
     asked = Part("inner", "", part.train, part.query)
-    of_system = {name: system(name) for name in (CONCAT, CASFT, AUTOCAS)}
+    of_system = {name: config_of(TRACK, name, Network) for name in (CONCAT, CASFT, AUTOCAS)}
     prepared = {name: networks.prepare(config, data, TRACK) for name, config in of_system.items()}
     is_random = of_system[AUTOCAS].model.model == RANDOM
     names = NAMES | ({AUTOCAS: "AutoCas with RANDOM weights"} if is_random else {})
@@ -200,7 +188,7 @@ def forecast(data: Data, part: Part, concat: Fitted, casft: Fitted, seen, seen_c
     later = np.cumsum(2 ** casft.trends(seen_casft, rows, noise) - 1, axis=2)  # (c, 200, l)
     ends = networks.interval_edges(window, casft.model.intervals)[1:] / 3600
     with torch.no_grad():
-        path = concat.network.trunk(networks.tensors_of(concat.model, seen, concat.scales, rows))
+        path = concat.network.trunk(networks.tensors_of(concat.model, seen, concat.readers, rows))
         rate = concat.network.trunk.ode.field(path.before)[1].squeeze(2).numpy()
     figure, axes = present.subplots(2, count, width=4.0, height=2.6, sharex="col")
     for k, row in enumerate(rows):

@@ -6,24 +6,22 @@ are compared on the holdout, paired over seeds and artists, at one level that al
 ingredients.csv, and codes.csv: how well LyricsAENet gives later songs' words back, beside principal components.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from smp import tracks
 from smp.disk.store import read_table, replacing
-from smp.experiment import Run, Settings, fields_of, predictions_read
+from smp.experiment import Run, Settings, config_of, predictions_read
 from smp.folds import load_folds
 from smp.models.lyricnet import LyricNet
 from smp.models.spectrogram_cnn import SpectrogramCNN
-from smp.nn.loop import Training
 from smp.oof import Part, cross_fit, finished, holdout_of, parts_of
 from smp.runner import run_make
 from smp.study import claims, say, side_by_side
 from smp.tracks.base import Data
 from smp.tracks.load import load_data
 from smp.tracks.music import networks
-from smp.tracks.music.networks import Fitted, Network
+from smp.tracks.music.networks import Network
 
 import numpy as np
 import pandas as pd
@@ -61,21 +59,11 @@ class Config(Settings):
         return predictions_read(track, PARENTS)
 
 
-def system(name: str) -> Network:
-    """What a finished experiment stated of its network."""
-    folder = finished(TRACK, name)
-    stated = json.loads((folder / "config.json").read_text())["config"]
-    training = Training(**fields_of(stated["training"]))
-    model = Fitted.load(folder / "models" / f"seed{stated['seeds'][0]}").model
-    lists = {k: tuple(stated[k]) for k in ("features", "label_features", "seeds")}
-    return Network(model, training, stated["steps"], stated["first_steps"], **lists)
-
-
 def make(run: Run) -> dict:
     data, metric = load_data(TRACK), tracks.get(TRACK).task.metrics[0]
     part = holdout_of(parts_of(data, load_folds(TRACK, data), tracks.get(TRACK).split))
     predicted = {name: read_table(finished(TRACK, name) / "holdout.parquet").to_numpy() for name in PARENTS}
-    of_system = {name: system(name) for name in (GAMENET, LYRICNET, CNN)}
+    of_system = {name: config_of(TRACK, name, Network) for name in (GAMENET, LYRICNET, CNN)}
     heard = networks.recordings(of_system[CNN].model, data)
     pairs = list(RIVALS)
     for name, (parent, change) in VARIANTS.items():

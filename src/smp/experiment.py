@@ -14,6 +14,7 @@ from smp.disk.store import read_note
 from smp.errors import DataError
 from smp.folds import Scheme
 from smp.learners import Learner
+from smp.learners.kept import restored
 from smp.oof import finished
 from smp.selection import Selection
 from smp.tracks.load import data_name, media_key
@@ -131,6 +132,11 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         return {"class": type(value).__name__, **stated(value)}
     return json.loads(json.dumps(value))  # tuples become lists, as they will be when read again
+
+
+def config_of(track: str, name: str, kind: type) -> Any:
+    """What a finished experiment stated, as the config class `kind`. Raises DataError where it is not finished."""
+    return restored(kind, json.loads((finished(track, name) / "config.json").read_text())["config"])
 
 
 def predictions_read(track: str, experiments: Sequence[str]) -> dict[str, str]:

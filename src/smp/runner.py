@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from smp.disk.store import write_json
 from smp.errors import DataError, one_line_errors
 from smp.experiment import Experiment, Run, parse_run
 from smp.folds import label_level, load_folds
-from smp.learners import Learner
+from smp.learners import Fitted, Learner
 from smp.learners.medians import median_bend
 from smp.matrix import FeatureMatrix
 from smp.oof import Part, choosing_parts, cross_fit, parts_of, write_predictions
@@ -68,6 +69,30 @@ class Line(Model):
     def predict(self, part: Part) -> np.ndarray:
         line = np.polyfit(self.x[part.train], self.data.labels[part.train], 1)
         return np.polyval(line, self.x[part.query])[:, None]
+
+
+class Seeded(Model):
+    """A model trained once a part and seed, and kept where it predicts the test or the holdout."""
+
+    def given(self, part: Part) -> Any:
+        """What all fits and predictions of a part read."""
+
+    def fit(self, part: Part, given: Any, seed: int) -> tuple[Fitted, np.ndarray]:
+        """A model trained on the part's training rows, and what it predicts of the others (q,)."""
+        raise NotImplementedError
+
+    def predict(self, part: Part) -> np.ndarray:
+        made, given = [], self.given(part)
+        for seed in self.config.seeds:
+            if part.kind == "full" and not len(part.query) and made:  # one is kept; there is nothing to average
+                made.append(made[0])
+                continue
+            fitted, predicted = self.fit(part, given, seed)
+            made.append(predicted)
+            if part.kind in ("full", "holdout"):  # studies ask the holdout's for more than predictions
+                folder = "models" if part.kind == "full" else "holdout_models"
+                fitted.save(self.run.folder / folder / f"seed{seed}")
+        return np.stack(made, axis=1)
 
 
 class Tabular(Model):

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
@@ -70,3 +71,16 @@ def with_prefix(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
 def under(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
     """The arrays whose names start with `prefix.`, without it."""
     return {name.removeprefix(f"{prefix}."): a for name, a in arrays.items() if name.startswith(f"{prefix}.")}
+
+
+def restored(kind: Any, value: Any) -> Any:
+    """The dataclass `kind` whose fields were written as plain values, those that are dataclasses too.
+
+    Of several kinds, a union or a tuple, it is the one whose name stands beside the fields as `class`.
+    """
+    if not isinstance(value, dict):
+        return tuple(restored(None, v) for v in value) if isinstance(value, list) else value
+    kinds = [k for k in (kind if isinstance(kind, tuple) else get_args(kind) or (kind,)) if is_dataclass(k)]
+    [kind] = [k for k in kinds if len(kinds) == 1 or k.__name__ == value["class"]]
+    hints = get_type_hints(kind)
+    return kind(**{name: restored(hints[name], v) for name, v in value.items() if name != "class"})

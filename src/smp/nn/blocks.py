@@ -28,6 +28,14 @@ class Scale:
         """From rows (m, ...)."""
         return cls(values.mean(axis=0), values.std(axis=0) + 1e-3)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was learnt, as named arrays: `from_arrays` makes the same scale of it."""
+        return {"mean": np.asarray(self.mean), "spread": np.asarray(self.spread)}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Scale":
+        return cls(**arrays)
+
     def __call__(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(((values - self.mean) / self.spread).clip(-5, 5), dtype=torch.float32)
 

@@ -53,7 +53,7 @@ def answers_of(events, label):
 def test_it_learns_is_saved_and_sees_nothing_later(sample, name, tmp_path):
     published, events, label = sample
     inputs, answers, rows = inputs_of(published, events), answers_of(events, label), np.arange(100)
-    config = Network(MODELS[name], Training(batch_size=32, learning_rate=1e-2), steps=30)
+    config = Network(MODELS[name], Training(batch_size=50, learning_rate=2e-2), steps=16)
     fitted = networks.fit(config, inputs, answers, rows, seed=1)
     later = np.arange(100, 140)
     made = fitted.predict(inputs, later)
@@ -71,7 +71,7 @@ def test_it_learns_is_saved_and_sees_nothing_later(sample, name, tmp_path):
 
     again.save(tmp_path)
     read = networks.Fitted.load(tmp_path)
-    assert np.allclose(made, read.predict(inputs, later), atol=1e-5)
+    assert np.allclose(made, read.predict(inputs, later), atol=1e-5) and read.model == config.model
 
 
 def test_thinning_keeps_the_ends_and_counts_every_event(sample):

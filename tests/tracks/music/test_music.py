@@ -15,8 +15,8 @@ from sklearn.metrics import f1_score
 from smp import features, paths, tracks
 from smp.errors import DataError
 from smp.folds import load_folds
-from smp.models.gamenet import GAMENet
-from smp.models.lyricnet import LyricNet
+from smp.models.gamenet import GAMENet, GAMENetNetwork
+from smp.models.lyricnet import LyricNet, LyricNetNetwork
 from smp.models.spectrogram_cnn import SpectrogramCNN
 from smp.nn.loop import Training
 from smp.oof import holdout_of, parts_of
@@ -312,7 +312,7 @@ def test_what_is_not_there_has_no_say(fusion):
     torch.manual_seed(0)
     model = GAMENet(fusion=fusion, width=8)
     shape = {"sound": 4, "lyrics": 40, "release": 3, "career": 40}
-    network = networks.NETWORKS[GAMENet](model, shape).eval()
+    network = GAMENetNetwork(model, shape).eval()
     batch = {n: torch.randn(6, d) for n, d in shape.items()} | {f"{n}_there": torch.ones(6) for n in shape}
     other = batch | {"lyrics": torch.randn(6, 40)}
     absent = {"lyrics_there": torch.zeros(6)}
@@ -321,7 +321,7 @@ def test_what_is_not_there_has_no_say(fusion):
 
 
 def test_the_codes_of_absent_words_are_nothing():
-    network = networks.NETWORKS[LyricNet](LyricNet(), {"sound": 6, "lyrics": 40, "release": 2}).eval()
+    network = LyricNetNetwork(LyricNet(), {"sound": 6, "lyrics": 40, "release": 2}).eval()
     batch = {"sound": torch.randn(5, 6), "lyrics": torch.randn(5, 40), "release": torch.randn(5, 2)}
     batch |= {f"{n}_there": torch.ones(5) for n in list(batch)} | {"lyrics_there": torch.tensor([1.0, 0, 1, 0, 0])}
     code = network.first.codes(batch)[0]

@@ -1,35 +1,34 @@
 """What the networks of cascades share: their inputs, their training on some rows, and how an experiment runs them."""
 
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import get_args
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import kstest
-from torch import Tensor, nn
+from torch import Tensor
 
 from smp import features
 from smp.experiment import Run, Settings
-from smp.learners import kept
 from smp.models.autocas import AutoCas, AutoCasNetwork
 from smp.models.casft import CasFT, CasFTNetwork
 from smp.models.concat import ConCat, ConCatNetwork
+from smp.models.fitted import FittedModel
 from smp.models.gru import GRU, GRUNetwork
 from smp.nn.blocks import Scale
-from smp.nn.loop import Training, in_memory, learned, train
-from smp.nn.ode import Solver
+from smp.nn.loop import Batch, Training, in_memory, train
 from smp.nn.parallel import one_thread, seeded
 from smp.oof import Part
-from smp.runner import Model, run_experiment
+from smp.runner import Seeded, run_experiment
 from smp.tracks.base import Data
 from smp.tracks.cascade import processes, sequences
 from smp.tracks.cascade.events import Events
 
 Architecture = ConCat | CasFT | AutoCas | GRU
 SCALES = ("scalars", "marks", "slices", "known", "label", "trend", "earlier", "following")
-BATCH = 512  # cascades predicted at once
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ class Network(Settings):
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # predictions are averaged over seeds
 
 
-class Trained(Model):
-    """A network, trained once a part and seed."""
+class Trained(Seeded):
+    """A network on cascades."""
 
     config: Network
 
@@ -75,22 +74,9 @@ class Trained(Model):
         super().__init__(run, data, folds)
         self.inputs, self.answers = prepare(self.config, data, run.track)
 
-    def predict(self, part: Part) -> np.ndarray:
-        made = []
-        for seed in self.config.seeds:
-            if part.kind == "full" and not len(part.query) and made:  # one is kept; there is nothing to average
-                made.append(made[0])
-                continue
-            fitted = self.fit(part, seed)
-            made.append(fitted.predict(self.inputs, part.query))
-            if part.kind in ("full", "holdout"):  # studies ask the holdout's for more than predictions
-                folder = "models" if part.kind == "full" else "holdout_models"
-                fitted.save(self.run.folder / folder / f"seed{seed}")
-        return np.stack(made, axis=1)
-
-    def fit(self, part: Part, seed: int) -> "Fitted":
-        """The network of one seed, trained on the part's training rows."""
-        return fit(self.config, self.inputs, self.answers, part.train, seed)
+    def fit(self, part: Part, given: None, seed: int) -> tuple["Fitted", np.ndarray]:
+        fitted = fit(self.config, self.inputs, self.answers, part.train, seed)
+        return fitted, fitted.predict(self.inputs, part.query)
 
 
 def prepare(config: Network, data: Data, track: str) -> tuple[Inputs, Answers]:
@@ -155,64 +141,36 @@ def interval_edges(window: tuple[float, float], intervals: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained network with what was learnt about its inputs."""
+class Fitted(FittedModel):
+    """A trained network of cascades."""
 
-    model: Architecture
-    network: nn.Module
-    scales: dict[str, Scale]
-    shape: dict
+    KINDS: ClassVar = {
+        GRU: lambda model, shape: GRUNetwork(model, shape["marks"], shape["scalars"]),
+        ConCat: lambda model, shape: ConCatNetwork(model, shape["marks"], shape["scalars"], shape["rate"]),
+        CasFT: lambda model, shape: CasFTNetwork(
+            model, shape["marks"], shape["scalars"], shape["rate"], shape["later"]
+        ),
+        AutoCas: lambda model, shape: AutoCasNetwork(model, shape["slices"], shape["known"]),
+    }
 
     def predict(self, inputs: Inputs, rows: np.ndarray, observed: int = 0) -> np.ndarray:
         """(m,) float64 labels of the named rows; observed: of an AutoCas, as if asked after so many slices."""
         if isinstance(self.model, AutoCas):
-            scale, at = self.scales["earlier"], observed - 1
-            made = self._in_batches(inputs, rows, lambda batch: self.network.predict(batch, observed))
+            scale, at = self.readers["earlier"], observed - 1
+            made = self._of(inputs, rows, lambda batch: self.network.predict(batch, observed))
             return made * scale.spread[at] + scale.mean[at]
-        scale = self.scales["label"]
-        return self._in_batches(inputs, rows, self.network.predict) * scale.spread + scale.mean
+        scale = self.readers["label"]
+        return self._of(inputs, rows, self.network.predict) * scale.spread + scale.mean
 
     def trends(self, inputs: Inputs, rows: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """(m, k, l) draws of log2(1 + events) in the intervals after the observation, one of each noise (k, l)."""
         noise = torch.as_tensor(noise, dtype=torch.float32, device=next(self.network.parameters()).device)
-        made = self._in_batches(inputs, rows, lambda batch: self.network.trends(batch, noise))
-        return np.maximum(made * self.scales["trend"].spread + self.scales["trend"].mean, 0.0)
+        made = self._of(inputs, rows, lambda batch: self.network.trends(batch, noise))
+        return np.maximum(made * self.readers["trend"].spread + self.readers["trend"].mean, 0.0)
 
-    def _in_batches(self, inputs: Inputs, rows: np.ndarray, function) -> np.ndarray:
-        device, out = next(self.network.parameters()).device, []
-        tensors = tensors_of(self.model, inputs, self.scales, rows)
-        self.network.eval()
-        with torch.no_grad(), one_thread():
-            for start in range(0, len(rows), BATCH):
-                part = {name: value[start : start + BATCH].to(device) for name, value in tensors.items()}
-                out.append(function(part).double().cpu().numpy())
-        return np.concatenate(out) if out else np.empty(0)
-
-    def save(self, folder: Path) -> None:
-        """Keep what was learnt in `folder`, for `load`; frozen weights are had again from where they came."""
-        arrays = kept.with_prefix("network", {k: v.cpu().numpy() for k, v in learned(self.network).items()})
-        for name, scale in self.scales.items():
-            arrays |= kept.with_prefix(name, asdict(scale))
-        values = {"model": type(self.model).__name__, "config": asdict(self.model)}
-        kept.keep(folder, type(self).__name__, values | {"shape": self.shape}, arrays)
-
-    @classmethod
-    def load(cls, folder: Path) -> "Fitted":
-        """The model that `save` kept. Raises DataError where it is not whole."""
-        card, arrays = kept.card_of(folder), kept.arrays_of(folder)
-        kind, config = {c.__name__: c for c in get_args(Architecture)}[card["model"]], card["config"]
-        if kind is CasFT:
-            config["trunk"] = _concat(config["trunk"])
-        model = _concat(config) if kind is ConCat else kind(**config)
-        network = _network(model, card["shape"])
-        weights = {name: torch.from_numpy(array) for name, array in kept.under("network", arrays).items()}
-        network.load_state_dict(weights, strict=False)
-        scales = {name: Scale(**kept.under(name, arrays)) for name in SCALES}
-        return cls(model, network, scales, card["shape"])
-
-
-def _concat(config: dict) -> ConCat:
-    return ConCat(**config | {"solver": Solver(**config["solver"])})
+    def _of(self, inputs: Inputs, rows: np.ndarray, function: Callable[[Batch], Tensor]) -> np.ndarray:
+        tensors = tensors_of(self.model, inputs, self.readers, rows)
+        return self.asked(function, partial(in_memory, tensors), len(rows))
 
 
 def tensors_of(model: Architecture, inputs: Inputs, scales: dict[str, Scale], rows: np.ndarray) -> dict[str, Tensor]:
@@ -244,20 +202,11 @@ def fit(config: Network, inputs: Inputs, answers: Answers, rows: np.ndarray, see
     tensors |= {name: scales[name](values[rows]) for name, values in asked.items()}
     with seeded(seed), one_thread():
         shape = _shape(model, inputs, tensors)
-        network = _network(model, shape)
+        network = Fitted.KINDS[type(model)](model, shape)
         if isinstance(model, AutoCas):
             network.start(tensors)
-        train(network, lambda parts, seed: in_memory(tensors, parts, seed), np.arange(len(rows)), training, seed)
+        train(network, partial(in_memory, tensors), np.arange(len(rows)), training, seed)
     return Fitted(model, network, scales, shape)
-
-
-def _network(model: Architecture, shape: dict) -> nn.Module:
-    if isinstance(model, AutoCas):
-        return AutoCasNetwork(model, shape["slices"], shape["known"])
-    if isinstance(model, GRU):
-        return GRUNetwork(model, shape["marks"], shape["scalars"])
-    sizes = shape["marks"], shape["scalars"], shape["rate"]
-    return ConCatNetwork(model, *sizes) if isinstance(model, ConCat) else CasFTNetwork(model, *sizes, shape["later"])
 
 
 def _shape(model: Architecture, inputs: Inputs, tensors: dict[str, Tensor]) -> dict:
@@ -294,7 +243,7 @@ def process_quality(fitted: Fitted, inputs: Inputs, rows: np.ndarray) -> tuple[n
     exponential ones (Kolmogorov-Smirnov)."""
     mask, trunk = torch.as_tensor(inputs.events.mask[rows]), fitted.network.trunk
     with torch.no_grad(), one_thread():
-        path = trunk(tensors_of(fitted.model, inputs, fitted.scales, rows))
+        path = trunk(tensors_of(fitted.model, inputs, fitted.readers, rows))
         made = trunk.ode.log_likelihood(path, mask, mask.float()).double().numpy()
     between = np.diff(path.so_far.numpy(), axis=1)[mask[:, 1:].numpy()]
     return made, float(kstest(between, "expon").statistic)

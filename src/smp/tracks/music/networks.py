@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,21 +15,21 @@ from torch import nn
 from smp import features, paths
 from smp.errors import DataError
 from smp.experiment import Run, Settings
-from smp.learners import kept
 from smp.matrix import FeatureMatrix
+from smp.models.fitted import FittedModel
 from smp.models.gamenet import GAMENet, GAMENetNetwork
 from smp.models.lyricnet import LyricNet, LyricNetNetwork
 from smp.models.spectrogram_cnn import MEL, SpectrogramCNN, SpectrogramCNNNetwork
+from smp.nn.blocks import Scale
 from smp.nn.columns import Columns
 from smp.nn.loop import Batch, Training, in_memory, train
-from smp.nn.parallel import device, one_thread, seeded
+from smp.nn.parallel import one_thread, seeded
 from smp.oof import Part
-from smp.runner import Model, run_experiment
+from smp.runner import Seeded, run_experiment
 from smp.tracks.base import Data
 
 Architecture = GAMENet | LyricNet | SpectrogramCNN
-NETWORKS = {GAMENet: GAMENetNetwork, LyricNet: LyricNetNetwork, SpectrogramCNN: SpectrogramCNNNetwork}
-BATCH = 1024  # songs predicted at once
+LABEL = "label"
 Blocks = dict[str, FeatureMatrix]  # of all songs; a family of several kinds of columns is a block a kind
 
 
@@ -61,8 +61,8 @@ class Sounds:
             yield {MEL: torch.from_numpy(mel), f"{MEL}_there": torch.from_numpy((at >= 0).astype(np.float32))}
 
 
-class Trained(Model):
-    """A network, trained once a part and seed."""
+class Trained(Seeded):
+    """A network on songs."""
 
     config: Network
 
@@ -71,17 +71,12 @@ class Trained(Model):
         self.sounds = recordings(self.config.model, data) if isinstance(self.config.model, SpectrogramCNN) else None
         self.stored = stored(self.config, run.track, data)
 
-    def predict(self, part: Part) -> np.ndarray:
-        made, blocks = [], self.stored | from_labels(self.config, self.run.track, self.data, part)
-        for seed in self.config.seeds:
-            if part.kind == "full" and not len(part.query) and made:  # one is kept; there is nothing to average
-                made.append(made[0])
-                continue
-            fitted = fit(self.config, blocks, self.data.labels, part.train, seed, self.sounds)
-            made.append(fitted.predict(blocks, part.query, self.sounds))
-            if part.kind == "full":
-                fitted.save(self.run.folder / "models" / f"seed{seed}")
-        return np.stack(made, axis=1)
+    def given(self, part: Part) -> Blocks:
+        return self.stored | from_labels(self.config, self.run.track, self.data, part)
+
+    def fit(self, part: Part, given: Blocks, seed: int) -> tuple["Fitted", np.ndarray]:
+        fitted = fit(self.config, given, self.data.labels, part.train, seed, self.sounds)
+        return fitted, fitted.predict(given, part.query, self.sounds)
 
 
 def run_network(script: str, config_class: type, track: str, small: dict | None = None) -> None:
@@ -159,53 +154,22 @@ def spectrogram(model: SpectrogramCNN, rate: int, sound: np.ndarray) -> np.ndarr
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained network with what was learnt about its inputs."""
+class Fitted(FittedModel):
+    """A trained network of songs; its readers are those of the blocks, and the label's."""
 
-    model: Architecture
-    network: nn.Module
-    columns: dict[str, Columns]
-    shape: dict[str, int]
-    center: float
-    spread: float
+    KINDS: ClassVar = {GAMENet: GAMENetNetwork, LyricNet: LyricNetNetwork, SpectrogramCNN: SpectrogramCNNNetwork}
+
+    @property
+    def columns(self) -> dict[str, Columns]:
+        return {name: reader for name, reader in self.readers.items() if name != LABEL}
 
     def predict(self, blocks: Blocks, rows: np.ndarray, sounds: Sounds | None = None) -> np.ndarray:
         """(m,) float64 labels of the named rows."""
-        if not len(rows):
+        if not len(rows):  # a quantile is found of one row at least
             return np.empty(0)
-        target, out = next(self.network.parameters()).device, []
-        tensors = tensors_of(self.columns, blocks, rows)
-        self.network.eval()
-        with torch.no_grad(), one_thread():
-            parts = [np.arange(i, min(i + BATCH, len(rows))) for i in range(0, len(rows), BATCH)]
-            for batch in _stream(tensors, sounds if MEL in self.shape else None, rows)(parts, 0):
-                out.append(self.network.predict({k: v.to(target) for k, v in batch.items()}).double().cpu().numpy())
-        return np.concatenate(out) * self.spread + self.center
-
-    def save(self, folder: Path) -> None:
-        """Keep what was learnt in `folder`, for `load`."""
-        arrays = kept.with_prefix("network", {k: v.cpu().numpy() for k, v in self.network.state_dict().items()})
-        for name, columns in self.columns.items():
-            arrays |= kept.with_prefix(f"columns:{name}", columns.arrays())
-        values = {"model": type(self.model).__name__, "config": asdict(self.model), "shape": self.shape}
-        values |= {"center": self.center, "spread": self.spread, "blocks": list(self.columns)}
-        kept.keep(folder, type(self).__name__, values, arrays)
-
-    @classmethod
-    def load(cls, folder: Path) -> "Fitted":
-        """The model that `save` kept. Raises DataError where it is not whole."""
-        card, arrays = kept.card_of(folder), kept.arrays_of(folder)
-        kind = {c.__name__: c for c in get_args(Architecture)}[card["model"]]
-        config = {k: _tuples(v) for k, v in card["config"].items()}
-        model = kind(**config)
-        network = NETWORKS[kind](model, card["shape"])
-        network.load_state_dict({k: torch.from_numpy(v) for k, v in kept.under("network", arrays).items()})
-        columns = {n: Columns.from_arrays(kept.under(f"columns:{n}", arrays)) for n in card["blocks"]}
-        return cls(model, network.to(device()), columns, card["shape"], card["center"], card["spread"])
-
-
-def _tuples(value):
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+        stream = _stream(tensors_of(self.columns, blocks, rows), sounds if MEL in self.shape else None, rows)
+        label = self.readers[LABEL]
+        return self.asked(self.network.predict, stream, len(rows)) * label.spread + label.mean
 
 
 def tensors_of(columns: dict[str, Columns], blocks: Blocks, rows: np.ndarray) -> Batch:
@@ -244,8 +208,8 @@ def fit(
     columns = {name: Columns.fit(block.take(rows), seed) for name, block in blocks.items()}
     columns = {name: how for name, how in columns.items() if how.width}
     tensors = tensors_of(columns, blocks, rows)
-    center, spread = float(y.mean()), float(y.std()) or 1.0
-    tensors["label"] = torch.as_tensor((y - center) / spread, dtype=torch.float32)
+    scale = Scale(y.mean(), y.std() or 1.0)
+    tensors[LABEL] = torch.as_tensor((y - scale.mean) / scale.spread, dtype=torch.float32)
     shape = {name: tensors[name].shape[1] for name in columns}
     if isinstance(model, SpectrogramCNN):
         tensors["kind"] = torch.from_numpy(np.searchsorted(model.bounds, y, side="right"))
@@ -253,12 +217,12 @@ def fit(
         shape |= {MEL: model.mels} if sounds else {}
     stream, at = _stream(tensors, sounds, rows), np.arange(len(rows))
     with seeded(seed), one_thread():
-        network = NETWORKS[type(model)](model, shape)
+        network = Fitted.KINDS[type(model)](model, shape)
         if hasattr(network, "first"):
             train(network.first, stream, at, _of(config.training, config.first_steps, len(rows)), seed)
             network.first.requires_grad_(False)
         train(network, stream, at, _of(config.training, config.steps, len(rows)), seed)
-    return Fitted(model, network, columns, shape, center, spread)
+    return Fitted(model, network, columns | {LABEL: scale}, shape)
 
 
 def _of(training: Training, steps: int, rows: int) -> Training:
