@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,14 @@ from smp import learners
 from smp.errors import DataError
 from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM, Linear, TabNet
 from smp.learners.forest import _columns
+from smp.learners.kept import restored
 from smp.learners.linear import FittedLinear
 from smp.matrix import FeatureMatrix
+from smp.models.casft import CasFT
+from smp.models.concat import ConCat
+from smp.models.gamenet import GAMENet
+from smp.models.gru import GRU
+from smp.nn.ode import Solver
 
 LEARNERS = (
     LightGBM(rounds=20, threads=1),
@@ -125,3 +132,9 @@ def test_a_forest_of_arrays_finds_the_leaves_that_scikit_learn_finds():
     own, asked = (_columns(fitted.columns, fitted.frequent, m) for m in (X, matrix(200, 1)[0]))
     forest = ExtraTreesRegressor(10, min_samples_leaf=3, max_features=0.5, random_state=2).fit(own, y)
     np.testing.assert_array_equal(fitted.trees.leaves(asked), forest.apply(asked) + fitted.trees.roots)
+
+
+def test_a_config_is_had_again_from_plain_values():
+    written = json.loads(json.dumps({"class": "CasFT", **asdict(CasFT(ConCat(solver=Solver("rk4")), draws=3))}))
+    assert restored(GRU | CasFT, written) == CasFT(ConCat(solver=Solver("rk4")), draws=3)
+    assert restored(GAMENet, {"sound": ["low"], "onion": False}) == GAMENet(sound=("low",), onion=False)
