@@ -59,13 +59,13 @@ def test_an_experiment_learns_from_the_rows_that_are_kept(losses, tmp_path, monk
     seen = []
     fit = LightGBM.fit
     monkeypatch.setattr(LightGBM, "fit", lambda self, X, *more: seen.append(len(X)) or fit(self, X, *more))
-    monkeypatch.setattr(sys, "argv", ["train.py", "--keep.share", "0.5", "--keep.per-class"])
+    monkeypatch.setattr(sys, "argv", ["train.py", "--keep.share", "0.5"])
     run_cv(str(tmp_path / "exp950_kept" / "train.py"), Config, "image")
     data = load_data("image")
     posts, folds = data.items, load_folds("image", data)
     for k, rows in enumerate(seen[:5]):
         train = posts.index.get_indexer(folds.index[folds["fold"] != k])
-        kept = Selection(0.5, per_class=True).rows("image", posts, train)
+        kept = Selection(0.5).rows("image", posts, train)
         assert len(kept) == rows < 0.6 * len(train) and set(kept) <= set(train)
     settings = json.loads((paths.output("image") / "exp950_kept" / "config.json").read_text())
     assert set(settings["parents"]) == {"exp001_clip_ft"}, "other losses make another run"

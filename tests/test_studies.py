@@ -101,12 +101,16 @@ def test_a_representation_beats_another_only_beyond_seeds_and_posts():
         for name, columns, size in (("no pixels", 4, 3.0), ("frozen CLIP", 6, 1.0), ("CLIP_FT", 6, 1.0))
     }
     made["CLIP_FT"][1][:, 0] += 0.01 * rng.normal(size=900)  # the same but for dust in one seed
-    table, answers = compare(made, y, user)
+    part = np.where(np.arange(900) < 450, "forward1", "holdout")
+    y[450:] += 1  # parts have levels of their own
+    made = {name: (columns, pred + (part == "holdout")[:, None]) for name, (columns, pred) in made.items()}
+    table, answers = compare(made, y, user, part)
     assert [a["answer"] for a in answers] == ["yes", "not resolved"]
-    mae = np.abs(noise).mean() * 2
-    assert table.loc["frozen CLIP", "mae over no pixels"] == pytest.approx(mae, abs=1e-3)
+    for where, rows in (("forward", slice(0, 450)), ("holdout", slice(450, 900))):
+        mae = np.abs(noise[rows]).mean() * 2
+        assert table.loc["frozen CLIP", f"{where} mae over no pixels"] == pytest.approx(mae, abs=1e-3)
     made["CLIP_FT"] = 6, y[:, None] + 2 * noise
-    assert compare(made, y, user)[1][1]["answer"] == "no"
+    assert compare(made, y, user, part)[1][1]["answer"] == "no"
 
 
 @pytest.mark.skipif(not SOURCE.is_dir(), reason="the paper's text is not beside the checkout")
@@ -120,9 +124,9 @@ def test_the_printed_numbers_are_the_papers():
 def test_the_selection_curve_answers_the_papers_claim(run, represented):
     folder, metrics = run("exp030_sample_selection", *FAST, "--shares", "0.4", "0.77")
     table = pd.read_csv(folder / "selection.csv")
-    assert len(table) == 2 * (1 + 3 * 2)
+    assert len(table) == 2 * (1 + 4 * 2)
     full = table.query("learner == 'catboost' and method == 'full'").iloc[0]
-    row = table.query("learner == 'catboost' and method == 'loss' and share == 0.77").iloc[0]
+    row = table.query("learner == 'catboost' and method == 'class' and share == 0.77").iloc[0]
     assert row["cv_src_of_full"] == pytest.approx(row["cv_src"] / full["cv_src"], abs=1e-3)
     assert row["fit_seconds"] > 0 and row["holdout_src_sd"] >= 0
     (claim,) = (a for a in metrics["answers"] if "keep SRC" in a["claim"] and "(catboost)" in a["claim"])

@@ -237,7 +237,7 @@ def test_losses_select_posts_by_id(data, tmp_path, monkeypatch):
     kept = []
     for table in (losses, losses.sample(frac=1, random_state=1)):
         write_table(tmp_path / "losses.parquet", table)
-        kept.append(Selection(0.5).rows("image", data.items, np.arange(100)))
+        kept.append(Selection(0.5, per_class=False).rows("image", data.items, np.arange(100)))
     np.testing.assert_array_equal(*kept)
     np.testing.assert_array_equal(kept[0], np.sort(np.argsort(losses["loss"][:100].to_numpy())[:50]))
 

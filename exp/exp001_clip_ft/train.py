@@ -6,25 +6,24 @@ them all, and train and test lie in one space. A second set of models, one a fol
 classification loss from a model that did not see it. Runs on torchrun's ranks too.
 
 Reads <prefix>_image, <prefix>_text and <prefix>_tokens of the parent. Writes to the features folder <prefix>_ft (n, 7d:
-the blocks of eq. 11), <prefix>_ft_probabilities (n, K), <prefix>_ft_pca (n, 7 pca) and <prefix>_ft_stats; to its own
+the blocks of eq. 11), <prefix>_ft_probabilities (n, K), <prefix>_ft_pca (n, 128) and <prefix>_ft_stats; to its own
 folder losses.parquet (training posts, out-of-fold), the models, and the prototypes chosen, as table and picture.
 """
 
 import json
 import time
 from dataclasses import dataclass, field
+from typing import Literal
 
 from smp import paths
 from smp.clip_ft import extract
-from smp.clip_ft.fit import Task, fit, out_of_fold
-from smp.clip_ft.inputs import Inputs, Store
+from smp.clip_ft.fit import fit, make_task, out_of_fold
 from smp.clip_ft.model import ModelConfig
 from smp.clip_ft.prototypes import draw
 from smp.clip_ft.train import TrainConfig
 from smp.disk.hashes import source_hash
 from smp.disk.store import read_table, write_table
-from smp.encoders import Loading, descriptions, picture_paths
-from smp.encoders.clip import augmentation, load_clip
+from smp.encoders import Loading
 from smp.experiment import Run, Settings, embeddings_read
 from smp.folds import load_folds
 from smp.nn.parallel import once
@@ -37,6 +36,7 @@ import numpy as np
 TRACK = "image"
 GROUP = "representations"
 PARENTS = ("exp002_clip",)
+Target = Literal["subcategory", "concept"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,10 @@ class Config(Settings):
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     loading: Loading = field(default_factory=Loading)
-    pca: int = 16  # components a block, for the tree models: all seven are as wide as exp002's two
+    target: Target = "subcategory"  # the classes that are learnt; concepts are finer
+    # Components of each block of F for the tree models, together as wide as exp002's two. The four blocks that are the
+    # same for all posts of a class say nothing but the class: <prefix>_ft_stats tells how a post stands to them.
+    pca: tuple[int, ...] = (48, 48, 0, 0, 32, 0, 0)
 
     def inputs(self, track: str) -> dict[str, str]:
         return embeddings_read(track, self.parent)
@@ -59,26 +62,12 @@ SMALL = {
 }
 
 
-def make_task(config: Config, parent: dict) -> Task:
-    """The posts and the parent's towers and features; pixels and texts only for what is unfrozen."""
-    posts, clip, train = load_data(TRACK).items, load_clip(parent["model"], parent["pretrained"]), config.train
-    inputs = Inputs(
-        Store(paths.features(TRACK), parent["prefix"], posts.index),
-        posts["subcategory"].cat.codes.to_numpy().astype(np.int64),
-        paths=picture_paths(posts, paths.data(TRACK)) if train.unfreeze_image else None,
-        transform=clip.transform,
-        augment=augmentation(clip, train.crop),
-        texts=descriptions(posts, parent["description"]) if train.unfreeze_text else None,
-        tokenize=clip.tokenizer,
-    )
-    return Task(posts, inputs, clip.net, clip.tokenizer, config.model, train)
-
-
 def make(run: Run) -> dict:
     started, config, features = time.perf_counter(), run.config, paths.features(TRACK)
     parent = finished(TRACK, config.parent)
     clip = json.loads((parent / "config.json").read_text())["config"]
-    task = make_task(config, clip)
+    posts, data = load_data(TRACK).items, paths.data(TRACK)
+    task = make_task(posts, features, data, clip, config.model, config.train, config.target)
     ids = task.posts.index
 
     _, step, history = fit(task, np.ones(len(ids), bool), run.folder, "all")

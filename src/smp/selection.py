@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,17 @@ from smp.disk.store import read_table
 from smp.errors import DataError
 from smp.oof import finished
 
+Loss = Literal["loss", "loss_global", "loss_local", "loss_cross"]
+
 
 @dataclass(frozen=True)
 class Selection:
     """A share of every fit's training posts, by their classification loss."""
 
     share: float = 1.0  # 1: all, and no losses are read
-    per_class: bool = False  # the share of each subcategory, so that no subcategory is thinned more than another
+    per_class: bool = True  # the share of each subcategory; losses of all would drop the hard ones whole
     losses: str = "exp001_clip_ft"  # the run whose out-of-fold losses rank the posts
+    loss: Loss = "loss"  # which of them: the sum of eq. 8, or one of its three parts
 
     def file(self, track: str) -> Path:
         """Where the losses are. Raises DataError naming the command that makes them."""
@@ -29,7 +33,7 @@ class Selection:
             raise DataError(f"a share of {self.share} of the training posts: must be over 0 and at most 1")
         if self.share == 1:
             return train
-        loss = read_table(self.file(track))["loss"].reindex(items.index[train]).to_numpy()
+        loss = read_table(self.file(track))[self.loss].reindex(items.index[train]).to_numpy()
         classes = items["subcategory"].cat.codes.to_numpy()[train] if self.per_class else None
         return train[least(loss, self.share, classes)]
 

@@ -18,6 +18,8 @@ from smp.paths import ROOT
 from smp.tracks import demo
 from smp.tracks.load import load_data
 
+BUDGET = ("3", "3", "0", "0", "2", "0", "0")
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
@@ -40,10 +42,10 @@ def test_from_pictures_to_clip_ft_features(run):
     pretraining = run("exp000_small_clip", "--clip.pairs-seen", "600", "--clip.batch-size", "32", "--workers", "0")
     assert pretraining["loss"][-1] < pretraining["loss"][0]
     run("exp002_clip", "--loading.workers", "0")
-    metrics = run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")
+    metrics = run("exp001_clip_ft", "--train.epochs", "2", "--pca", *BUDGET)
     data, folder = load_data("image"), paths.output("image") / "exp001_clip_ft"
     made = features.load("image", ["clip_image", "clip_text", "clip_ft", "clip_ft_pca", "clip_ft_stats"], data)
-    assert made.shape == (300, 128 + 128 + 7 * 128 + 7 * 3 + 11)
+    assert made.shape == (300, 128 + 128 + 7 * 128 + 8 + 11)
     losses = read_table(folder / "losses.parquet")
     assert losses.index.equals(data.ids[data.labelled])
     assert metrics["accuracy"]["after"]["rows"] == np.isfinite(losses["cross"]).sum() > 100
@@ -58,19 +60,23 @@ def test_from_pictures_to_clip_ft_features(run):
         "frozen CLIP beats no pixels (SRC and MAE)",
         "CLIP_FT beats frozen CLIP (SRC and MAE)",
     ]
-    assert f"{study['CLIP_FT']['mae over frozen CLIP']:+.4f}" in answers[1]["numbers"]
+    assert f"{study['CLIP_FT']['forward mae over frozen CLIP']:+.4f}" in answers[1]["numbers"]
     assert study["frozen CLIP"]["columns"] == study["CNN + BERT"]["columns"] == study["no pixels"]["columns"] + 128
-    assert study["no pixels"]["src over no pixels"] == 0 and study["CLIP_FT"]["mae over frozen CLIP, se"] > 0
+    assert study["CLIP_FT, F whole"]["columns"] == study["no pixels"]["columns"] + 7 * 128 + 11
+    assert study["no pixels"]["holdout src over no pixels"] == 0
+    assert study["CLIP_FT"]["forward mae over frozen CLIP, se"] > 0
     assert (paths.output("image") / "exp035_representations" / "representations.png").exists()
+    options = run("exp036_clip_ft_options", *brief)["answers"]
+    assert len(options) == 5 and all(a["answer"] in ("yes", "no", "not resolved") for a in options)
     written = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
-    run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")  # finished: nothing is done again
+    run("exp001_clip_ft", "--train.epochs", "2", "--pca", *BUDGET)  # finished: nothing is done again
     assert {p: p.stat().st_mtime_ns for p in folder.iterdir()} == written
     run("exp006_clip_title_tags", "--loading.workers", "0")
     run("exp002_clip", "--loading.workers", "0", "--description", "title", "--force")
     (folder / "metrics.json").unlink()  # nor may a broken-off run go on from models of the old features
     refused = pytest.raises(SystemExit, match="made with other parents; keep both with --variant NAME or start again")
     with refused:
-        run("exp001_clip_ft", "--train.epochs", "2", "--pca", "3")
+        run("exp001_clip_ft", "--train.epochs", "2", "--pca", *BUDGET)
     with refused:
         run("exp006_clip_title_tags", "--loading.workers", "0")
     run("exp000_small_clip", "--clip.pairs-seen", "600", "--clip.batch-size", "48", "--workers", "0", "--force")

@@ -1,15 +1,19 @@
 """The stored features of eq. 11 against the model itself, block by block."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from smp.clip_ft import prototypes
 from smp.clip_ft.extract import BLOCKS, classify, pca, statistics, store_features
-from smp.clip_ft.fit import fit
-from smp.clip_ft.model import ModelConfig
+from smp.clip_ft.fit import class_means, fit
+from smp.clip_ft.model import ModelConfig, contrastive
+from smp.clip_ft.towers import Towers
 from smp.disk.store import read_embeddings, read_table, write_embeddings
 from smp.encoders import Loading
+from smp.encoders.components import project
 
 LOADING = Loading(batch_size=16, workers=0, precision="fp32", shard_size=50)
 MISSING = (3, 40)
@@ -24,7 +28,7 @@ def stored(tiny, tmp_path):
         task = tiny.make_task(tmp_path, model=ModelConfig(shots=8, context_length=4, heads=2, **model))
         task.inputs.label[7] = -1
         _, step, _ = fit(task, np.ones(120, bool), tmp_path, "all")
-        store_features(step, task.inputs, task.posts.index, tmp_path, "clip_ft", "key", LOADING, components=3)
+        store_features(step, task.inputs, task.posts.index, tmp_path, "clip_ft", "key", LOADING, budget=(3,) * 7)
         F = read_embeddings(tmp_path, "clip_ft")[1].astype(np.float32).reshape(120, len(BLOCKS), tiny.DIM)
         return (
             task,
@@ -107,7 +111,7 @@ def test_pca_is_that_of_scikit_learn_in_every_block(tmp_path):
     rng = np.random.default_rng(0)
     array = (rng.standard_normal((200, 24)) * np.linspace(1, 3, 24)).astype(np.float16)
     write_embeddings(tmp_path, "x", [str(i) for i in range(200)], array)
-    kept = pca(tmp_path, "x", blocks=2, components=3, key="k")
+    kept = pca(tmp_path, "x", (3, 3), key="k")
     found = read_embeddings(tmp_path, "x_pca")[1].astype(np.float32)
     for block in range(2):
         reference = PCA(3, svd_solver="full").fit(array[:, block * 12 : block * 12 + 12].astype(np.float64))
@@ -115,3 +119,37 @@ def test_pca_is_that_of_scikit_learn_in_every_block(tmp_path):
         ours = found[:, block * 3 : block * 3 + 3]
         np.testing.assert_allclose(np.abs(ours), np.abs(theirs), atol=2e-2)
         assert kept[block] == pytest.approx(reference.explained_variance_ratio_.sum())
+    assert pca(tmp_path, "x", (0, 2, 0), key="other")[::2] == [0, 0]  # a block may be left out
+    reference = PCA(2, svd_solver="full").fit_transform(array[:, 8:16].astype(np.float64))
+    made = read_embeddings(tmp_path, "x_pca")[1]
+    np.testing.assert_allclose(np.abs(made), np.abs(reference), atol=2e-2)
+    np.testing.assert_array_equal(project(tmp_path, "x", array[5:9]), made[5:9])
+
+
+def test_equal_titles_of_a_class_may_count_once(tiny, tmp_path, monkeypatch):
+    label = tiny.make_task(tmp_path).inputs.label
+    one, other = np.flatnonzero(label == 0)[:3], np.flatnonzero(label == 1)[:1]
+    chosen = pd.DataFrame({"row": [one[0], other[0], *one[1:]]})
+    said = dict(zip(chosen["row"], ("cat", "cat", "cat", "bird")))
+    monkeypatch.setattr(prototypes, "titles", lambda posts, rows: [said[row] for row in rows])
+    config = {"shots": 8, "context_length": 4, "heads": 2}
+    means = {}
+    for once in (False, True):
+        task = tiny.make_task(tmp_path, model=ModelConfig(distinct_titles=once, **config))
+        towers = Towers(task.net, task.tokenizer)
+        means[once] = class_means(towers, task, chosen, batch_size=2)
+    text = towers.titles(["cat", "bird"]).detach()
+    torch.testing.assert_close(means[True][1][0], text.mean(0))
+    torch.testing.assert_close(means[False][1][0], (2 * text[0] + text[1]) / 3)
+    torch.testing.assert_close(means[True][0], means[False][0])  # pictures are none the fewer
+
+
+def test_the_contrast_is_the_symmetric_cross_entropy_over_the_batch():
+    rng = np.random.default_rng(0)
+    x, text = rng.normal(size=(6, 8)), rng.normal(size=(6, 8))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    z = 10 * x @ text.T
+    there, back = (np.log(np.exp(m).sum(1)) - np.diag(m) for m in (z, z.T))
+    made = contrastive(torch.from_numpy(3 * x).float(), torch.from_numpy(text).float(), 10.0)
+    np.testing.assert_allclose(made, (there + back) / 2, rtol=1e-5)

@@ -60,13 +60,20 @@ def classify(step: Step, inputs: Inputs, rows: np.ndarray, precision: str, worke
 
 
 def store_features(
-    step: Step, inputs: Inputs, ids: pd.Index, folder: Path, name: str, key: str, loading: Loading, components: int = 0
+    step: Step,
+    inputs: Inputs,
+    ids: pd.Index,
+    folder: Path,
+    name: str,
+    key: str,
+    loading: Loading,
+    budget: Sequence[int] = (),
 ) -> dict[str, float]:
     """Write to the store what the model says of every post; the ranks share the work, and finished work is kept.
 
     `<name>` (n, 7d): F of eq. 11, block by block; `<name>_probabilities` (n, K); `<name>_fit` (n, 5): log-probability
-    of the post's class by every branch; `<name>_stats`: what `statistics` gives; `<name>_pca` (n, 7 components), unless
-    components is 0. Returns the share of each block's variance that its components keep.
+    of the post's class by every branch; `<name>_stats`: what `statistics` gives; `<name>_pca` (n, sum of the budget),
+    where there is one: components of each of BLOCKS. Returns the share of each block's variance that these keep.
     """
     names = [name, f"{name}_probabilities", f"{name}_fit"]
 
@@ -76,7 +83,7 @@ def store_features(
 
     into_store(folder, names, ids, compute, key=key, batch_size=loading.batch_size, shard_size=loading.shard_size)
     once(lambda: write_table(folder / f"{name}_stats.parquet", statistics(folder, name), {"key": key}))
-    kept = once(pca, folder, name, len(BLOCKS), components, f"{key}-{components}") if components else []
+    kept = once(pca, folder, name, budget, f"{key}-{budget}") if budget else []
     return dict(zip(BLOCKS, kept))
 
 

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from smp.clip_ft import prototypes
 from smp.clip_ft.extract import BRANCHES, classify
-from smp.clip_ft.inputs import Inputs
+from smp.clip_ft.inputs import Inputs, Store
 from smp.clip_ft.model import ClipFT, ModelConfig
 from smp.clip_ft.towers import Towers
 from smp.clip_ft.train import Step, TrainConfig, train
 from smp.disk.store import write_table
+from smp.encoders import descriptions, picture_paths
+from smp.encoders.clip import augmentation, load_clip
 from smp.errors import DataError
 from smp.nn.parallel import autocast, device, load_checkpoint, once, ranks, seeded, sum_over_ranks
 
@@ -41,6 +43,27 @@ class Task:
     def classes(self) -> list[str]:
         """The K class names: label k of the inputs is classes[k]."""
         return list(self.posts["subcategory"].cat.categories)
+
+
+def make_task(
+    posts: pd.DataFrame, features: Path, data: Path, parent: dict, model: ModelConfig, train: TrainConfig, target: str
+) -> Task:
+    """The posts with their `target` as class, the towers of the config `parent` (exp002_clip's) and what they stored.
+
+    features: the folder of the store. data: that of the official files; pixels and texts are only read for what is
+    unfrozen.
+    """
+    clip, posts = load_clip(parent["model"], parent["pretrained"]), posts.assign(subcategory=posts[target])
+    inputs = Inputs(
+        Store(features, parent["prefix"], posts.index),
+        posts["subcategory"].cat.codes.to_numpy().astype(np.int64),
+        paths=picture_paths(posts, data) if train.unfreeze_image else None,
+        transform=clip.transform,
+        augment=augmentation(clip, train.crop),
+        texts=descriptions(posts, parent["description"]) if train.unfreeze_text else None,
+        tokenize=clip.tokenizer,
+    )
+    return Task(posts, inputs, clip.net, clip.tokenizer, model, train)
 
 
 def fit(task: Task, allowed: np.ndarray, folder: Path, name: str) -> tuple[Step, Step, list[list[float]]]:
@@ -125,7 +148,11 @@ def class_means(towers: Towers, task: Task, chosen: pd.DataFrame, batch_size: in
     The ranks share the posts. Rows of zeros for classes without posts.
     """
     rows, target, (rank, world) = chosen["row"].to_numpy(), device(), ranks()
-    label = torch.from_numpy(task.inputs.label[rows])
+    label, words = torch.from_numpy(task.inputs.label[rows]), prototypes.titles(task.posts, rows)
+    weight = np.ones((2, len(rows)))
+    if task.model.distinct_titles:
+        weight[1] = 1 / pd.Series(words).groupby([label.numpy(), words]).transform("size").to_numpy()
+    weight = torch.from_numpy(weight)
     sums = torch.zeros(2, len(task.classes), task.inputs.store.dim, dtype=torch.float64, device=target)
     starts = list(range(0, len(rows), batch_size))[rank::world]
     stream = task.inputs.stream([rows[i : i + batch_size] for i in starts], workers=task.train.workers)
@@ -133,11 +160,11 @@ def class_means(towers: Towers, task: Task, chosen: pd.DataFrame, batch_size: in
         part = slice(start, start + batch_size)
         with autocast(target, task.train.precision):
             image = towers.features({k: v.to(target) for k, v in tensors.items()}).image
-            text = towers.titles(prototypes.titles(task.posts, rows[part]))
-        for total, features in zip(sums, (image, text)):
-            total.index_add_(0, label[part].to(target), features.double())
-    count = torch.bincount(label, minlength=len(task.classes)).clamp(min=1).to(target)
-    V, T = (sum_over_ranks(sums) / count[:, None]).float()
+            text = towers.titles(words[part])
+        for total, features, counts in zip(sums, (image, text), weight[:, part, None].to(target)):
+            total.index_add_(0, label[part].to(target), features.double() * counts)
+    count = torch.stack([torch.bincount(label, w, minlength=len(task.classes)) for w in weight])
+    V, T = (sum_over_ranks(sums) / count.clamp(min=1e-9).to(target)[:, :, None]).float()
     return V, T
 
 

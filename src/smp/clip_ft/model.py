@@ -28,6 +28,8 @@ class ModelConfig:
     tau_v: float | None = None  # eq. 7; open: None takes the temperature the towers were pretrained with
     tau_t: float | None = None
     tau_text: float | None = None  # of the text branches' cross-entropies; open: as above
+    distinct_titles: bool = False  # open ("diverse titles"): equal titles of a class count once in its T
+    contrast: float = 0.0  # not the paper's: weight of telling a picture's own text from the batch's others by x~
     # Whose w^G, w^L, V~ and T~ a post gets in eq. 11. Open: the subcategory is given for test posts too. A post without
     # one, or of a class that no prototype stands for, gets the predicted class's.
     class_of_post: Literal["given", "predicted"] = "given"
@@ -94,6 +96,12 @@ class ClipFT(nn.Module):
             )
         absent = ~self.known  # no post to learn from: no probability
         return Logits(*(z.masked_fill(absent, torch.finfo(z.dtype).min / 4) for z in logits)), x, prototypes
+
+
+def contrastive(x: Tensor, text: Tensor, scale: float) -> Tensor:
+    """(B,) what each post adds to a symmetric InfoNCE of x~ and h (B, d): its own text among the batch's, and back."""
+    cosine, own = scale * F.normalize(x, dim=1) @ text.float().T, torch.arange(len(x), device=x.device)
+    return (F.cross_entropy(cosine, own, reduction="none") + F.cross_entropy(cosine.T, own, reduction="none")) / 2
 
 
 def losses(logits: Logits, label: Tensor) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from smp.clip_ft.inputs import Inputs
-from smp.clip_ft.model import ClipFT, losses
+from smp.clip_ft.model import ClipFT, contrastive, losses
 from smp.clip_ft.towers import Towers
 from smp.nn import Precision, Training, loop
 from smp.nn.parallel import ranks
@@ -49,9 +49,13 @@ class Step(nn.Module):
         self.towers, self.model = towers, model
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        """(B, 3) every post's L_g, L_o and L_c."""
-        logits, *_ = self.model(self.towers.features(batch), *self.model.classes(self.towers.text))
-        return torch.stack(list(losses(logits, batch["label"]).values()), 1)
+        """(B, 3) every post's L_g, L_o and L_c; a fourth column where the model contrasts pictures and texts."""
+        model, features = self.model, self.towers.features(batch)
+        logits, x, _ = model(features, *model.classes(self.towers.text))
+        made = list(losses(logits, batch["label"]).values())
+        if model.config.contrast:
+            made.append(model.config.contrast * contrastive(x, features.text, model.scale_v))
+        return torch.stack(made, 1)
 
     def train(self, mode: bool = True) -> "Step":
         """The towers stay as they were pretrained: without dropout, their batch norms' statistics fixed."""

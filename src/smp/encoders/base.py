@@ -101,7 +101,7 @@ def encode_track(
         encode_posts(encoder, items, posts.index, folder, prefix, key, loading)
         seconds = round(time.perf_counter() - started, 1)
         made_of = read_note(folder / f"{name}.ids.parquet")["key"]
-        [kept] = once(pca, folder, name, 1, components, f"{made_of}-{components}")
+        [kept] = once(pca, folder, name, (components,), f"{made_of}-{components}")
         once(release, lock)
         done[name] = {"source": encoder.source, "seconds": seconds, "pca_variance": round(kept, 4)}
         if encoder.reads == "image":

@@ -39,7 +39,8 @@ class Embedder:
         self.config, self.parent = config, _config(track, config["parent"])
         self.store = paths.features(track)
         self.clip = load_clip(self.parent["model"], self.parent["pretrained"])
-        self.classes = known["subcategory"].cat.categories
+        self.target = config["target"]
+        self.classes = known[self.target].cat.categories
         model = ModelConfig(**fields_of(config["model"]))
         towers = Towers(self.clip.net.to(device()), self.clip.tokenizer)
         self.step = fit.kept(towers, self.classes, model, finished(track, maker) / "all.pt")
@@ -54,7 +55,7 @@ class Embedder:
 
         prefix, ids = self.parent["prefix"], items.index
         loading = Loading(**fields_of(self.parent["loading"]))
-        label = self.classes.get_indexer(items["subcategory"].astype("str")).astype(np.int64)
+        label = self.classes.get_indexer(items[self.target].astype("str")).astype(np.int64)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for encoder, read in (

@@ -45,12 +45,13 @@ EXHIBITS = (
     Exhibit("exp034_families", "families.csv", "What exp010 owes to each of its ideas", summary=what_helps),
     Exhibit("exp035_representations", "representations.csv", "Representations, the same learner on each"),
     Exhibit("exp035_representations", "representations.png", "Representations compared."),
+    Exhibit("exp036_clip_ft_options", "options.csv", "CLIP_FT with one thing changed"),
     Exhibit("exp030_sample_selection", "selection.csv", "Learning from a share of the posts"),
     Exhibit(
         "exp030_sample_selection",
         "selection.png",
-        "Learning from a share of the posts (the paper's Fig. 4(b)): of least classification loss, the same in each "
-        "class, and as many at random.",
+        "Learning from a share of the posts (the paper's Fig. 4(b)): of least classification loss in each class, of "
+        "the least loss, the latest, and as many at random.",
     ),
     Exhibit("exp031_oversampling", "oversampling.csv", "Labels over 12 learnt more often"),
     Exhibit(
