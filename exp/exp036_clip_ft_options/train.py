@@ -18,7 +18,7 @@ from smp.disk.hashes import source_hash
 from smp.disk.store import read_embeddings, read_table, replacing
 from smp.encoders import Loading
 from smp.evidence import gain, judge
-from smp.experiment import Run, Settings, embeddings_read, fields_of
+from smp.experiment import Run, Settings, fields_of
 from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.matrix import FeatureMatrix
@@ -55,7 +55,7 @@ class Config(Settings):
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 
     def inputs(self, track: str) -> dict[str, str]:
-        return embeddings_read(track, PARENT)
+        return {PARENT: source_hash(finished(track, PARENT) / "all.pt")}
 
 
 def make(run: Run) -> dict:
