@@ -27,6 +27,8 @@ def pca(folder: Path, name: str, budget: Sequence[int], key: str) -> list[float]
     means, axes, kept = [], [], []
     for block, components in enumerate(budget):
         if not components:
+            means.append(np.zeros(width))
+            axes.append(np.empty((width, 0)))
             kept.append(0.0)
             continue
         columns = slice(block * width, (block + 1) * width)
@@ -54,10 +56,9 @@ def project(folder: Path, name: str, array: np.ndarray) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"{path}: not kept; run the experiment that makes {name}_pca again with --force")
     kept = load_file(path)
-    blocks, budget = np.split(array, len(kept["budget"]), axis=1), kept["budget"]
-    axes = np.split(kept["axes"], np.cumsum(budget[budget > 0])[:-1], axis=1)
-    used = [block for block, components in zip(blocks, budget) if components]
-    parts = [(block - mean) @ top for block, mean, top in zip(used, kept["means"], axes)]
+    blocks = np.split(array, len(kept["budget"]), axis=1)
+    axes = np.split(kept["axes"], np.cumsum(kept["budget"])[:-1], axis=1)
+    parts = [(block - mean) @ top for block, mean, top in zip(blocks, kept["means"], axes)]
     return np.hstack(parts).astype(np.float16)
 
 
