@@ -16,7 +16,7 @@ from smp.models.gru import GRU
 from smp.nn.loop import Training
 from smp.tracks.cascade import demo, networks, processes, sequences
 from smp.tracks.cascade.events import Events
-from smp.tracks.cascade.features import temporal
+from smp.tracks.cascade.features import structural, temporal
 from smp.tracks.cascade.networks import Network
 
 WINDOW = demo.OBSERVATION, demo.HORIZON
@@ -72,6 +72,31 @@ def test_it_learns_is_saved_and_sees_nothing_later(sample, name, tmp_path):
     again.save(tmp_path)
     read = networks.Fitted.load(tmp_path)
     assert np.allclose(made, read.predict(inputs, later), atol=1e-5) and read.model == config.model
+
+
+KINDS = {  # events of other sources, and seconds that an hour of theirs lasts
+    "no parents": (lambda events: replace(events, parent=np.minimum(events.parent, 0)), 1.0),
+    "times in steps of ten minutes": (lambda events: replace(events, time=np.floor(events.time / 600) * 600), 1.0),
+    "papers over decades": (lambda events: replace(events, time=np.floor(events.time / 3600) * 3600 * 8766), 8766.0),
+    "nobody comes later": (lambda events: events.until(demo.OBSERVATION), 1.0),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", KINDS)
+def test_cascades_of_every_kind_are_learnt(sample, kind):
+    (change, scale), published = KINDS[kind], sample[0]
+    events, window = change(sample[1]), (demo.OBSERVATION * scale, demo.HORIZON * scale)
+    seen = events.until(window[0])
+    assert np.isfinite(structural.table_of(seen, window[0]).to_numpy()).all()
+    scalars = temporal.table_of(seen, window[0]).to_numpy()
+    inputs = networks.inputs_of(events, published, scalars, window, 6, slices=8)
+    label = np.log2(1.0 + events.until(window[1]).count - seen.count)
+    answers = networks.answers_of(events, label, window, intervals=4, slices=8)
+    for name in ("gru", "concat", "casft", "autocas"):
+        fitted = networks.fit(Network(MODELS[name], steps=2), inputs, answers, np.arange(100), seed=0)
+        made = fitted.predict(inputs, np.arange(100, 140))
+        assert np.isfinite(made).all() and (kind != "nobody comes later" or np.allclose(made, 0, atol=0.1))
 
 
 def test_thinning_keeps_the_ends_and_counts_every_event(sample):
