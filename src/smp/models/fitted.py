@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from smp.errors import DataError
 from smp.learners import kept
 from smp.nn.blocks import Scale
 from smp.nn.columns import Columns
@@ -56,6 +57,8 @@ class FittedModel:
     def load(cls, folder: Path) -> Self:
         """The model that `save` kept. Raises DataError where it is not whole."""
         card, arrays = kept.card_of(folder), kept.arrays_of(folder)
+        if "readers" not in card:
+            raise DataError(f"{folder / kept.CARD}: kept by another version of this code; {kept.REMEDY}")
         model = kept.restored(tuple(cls.KINDS), card["model"])
         network = cls.KINDS[type(model)](model, card["shape"])
         weights = {name: torch.from_numpy(array) for name, array in kept.under("network", arrays).items()}
