@@ -92,12 +92,12 @@ def test_no_family_holds_a_later_event(output):
             pd.testing.assert_frame_equal(made, features.build("cascade", name, data))
 
 
-@pytest.mark.parametrize(("name", "cascades"), [("weibo_ced", 2930), ("twitter1516", 2074)])
-def test_a_million_real_events_are_read_in_seconds(tmp_path, name, cascades):
+def test_nearly_a_million_real_events_are_read_in_seconds(tmp_path):
     if not TOOL.exists():
         pytest.skip("the real cascades are not beside the checkout")
-    subprocess.run([sys.executable, str(TOOL), "cascade", name, str(tmp_path)], check=True, capture_output=True)
+    call = [sys.executable, str(TOOL), "cascade", "twitter1516", str(tmp_path)]
+    subprocess.run(call, check=True, capture_output=True)
     started = time.process_time()
     data, _ = read(tmp_path)
     assert time.process_time() - started < 30
-    assert len(data) == cascades and len(data.events) > 800_000
+    assert len(data) == 2074 and len(data.events) > 800_000
