@@ -172,6 +172,15 @@ def test_autocas_starts_from_the_ridge_regression_of_every_position():
         assert np.allclose(network.predict(batch, j + 1).detach(), line.predict(row), atol=1e-5)
 
 
+def test_autocas_knows_its_line_before_it_learns(sample):
+    published, events, label = sample
+    config = Network(MODELS["no model"], Training(learning_rate=1e-9), steps=1)
+    inputs = inputs_of(published, events)
+    fitted = networks.fit(config, inputs, answers_of(events, label), np.arange(100), seed=0)
+    later = np.arange(100, 140)
+    assert np.mean((fitted.predict(inputs, later) - label[later]) ** 2) < 0.5 * np.var(label[later])
+
+
 def test_prompts_are_read_once_for_all_cascades_as_if_for_each():
     torch.manual_seed(0)
     network = AutoCasNetwork(AutoCas(slices=6, dropout=0.0), 5, 6)
