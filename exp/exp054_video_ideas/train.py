@@ -1,8 +1,9 @@
 """Every idea for the video track against one base. Parents: none. Asks: which of them carry over to later months?
 
-Each of the last labelled months is predicted from all earlier ones. A row is an idea: its MAPE, and what it gains over
-the base on the same posts, the mean over months; it helps by the rule of smp.evidence, for as many ideas as there are.
-Learners are judged by what the mean of five loses without them. Writes ideas.csv.
+Each of the last labelled months is predicted from all earlier ones, up to the holdout; the holdout's figures stand
+beside, and choose nothing. A row is an idea: its MAPE, and what it gains over the base on the same posts, the mean over
+months; it helps by the rule of smp.evidence, for as many ideas as there are. Learners are judged by what the mean of
+five loses without them. Writes ideas.csv.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM
 from smp.learners.medians import local_median
 from smp.matrix import FeatureMatrix
 from smp.metrics import MAPE
-from smp.oof import Part, cross_fit, forward_parts, parts_of
+from smp.oof import Part, choosing_parts, cross_fit, holdout_of, parts_of
 from smp.runner import out_of_fold, part_matrix, run_make
 from smp.tracks.base import Data
 from smp.tracks.load import load_data
@@ -161,10 +162,11 @@ def fit_predict(config: Experiment, idea: Idea, data: Data, part: Part) -> np.nd
 def make(run: Run) -> dict:
     data, means, rows = load_data(TRACK), {}, []
     split = replace(tracks.get(TRACK).split, months=run.config.months)
-    parts = forward_parts(parts_of(data, load_folds(TRACK, data), split), split)
-    y = data.labels[np.concatenate([p.query for p in parts.values()])]
-    month = np.repeat(list(parts), [len(p.query) for p in parts.values()])
-    user = data.items["user_id"].cat.codes.to_numpy()[np.concatenate([p.query for p in parts.values()])]
+    parts = parts_of(data, load_folds(TRACK, data), split)
+    parts = [*choosing_parts(parts), holdout_of(parts)]
+    query = np.concatenate([p.query for p in parts])
+    month = np.repeat([p.name for p in parts], [len(p.query) for p in parts])
+    late, y, user = month == "holdout", data.labels[query], data.items["user_id"].cat.codes.to_numpy()[query]
     for name, idea in IDEAS.items():
         if idea.blend:
             means[name] = np.mean([means[b] for b in idea.blend], axis=0)
@@ -173,25 +175,20 @@ def make(run: Run) -> dict:
             slow = isinstance(config.learner, CatBoost | Forest | GaussianProcess)
             config = replace(config, seeds=config.seeds[:1] if slow else config.seeds)
             folder = run.folder / hashlib.blake2b(repr((config, idea)).encode(), digest_size=6).hexdigest()
-            made = cross_fit(folder, data.ids, list(parts.values()), partial(fit_predict, config, idea, data))
+            made = cross_fit(folder, data.ids, parts, partial(fit_predict, config, idea, data))
             means[name] = pd.concat([table.mean(axis=1) for _, table in made]).to_numpy()
-        found = gain(MAPE, y, means[name][:, None], means[idea.against][:, None], user, len(IDEAS), month)
-        rows.append(
-            {
-                "idea": name,
-                "rows": len(y),
-                "mape": MAPE(y, means[name]),
-                "against": idea.against,
-                "gain": found.mean,
-                "gain_se": found.se,
-                "helps": "" if name == idea.against else found.answer,
-            }
-        )
+        row = {"idea": name, "against": idea.against}
+        for where, at in (("forward", ~late), ("holdout", late)):
+            ours, theirs = (means[one][at, None] for one in (name, idea.against))
+            found = gain(MAPE, y[at], ours, theirs, user[at], len(IDEAS), month[at])
+            row |= {f"{where}_mape": MAPE(y[at], means[name][at]), f"{where}_gain": found.mean, f"{where}_se": found.se}
+            row[f"{where}_helps"] = "" if name == idea.against else found.answer
+        rows.append(row)
     table = pd.DataFrame(rows).round(4)
     with replacing(run.folder / "ideas.csv") as aside:
         table.to_csv(aside, index=False)
     print(table.to_string(index=False))
-    return {"rows": len(y)}
+    return {"rows": int((~late).sum()), "holdout_rows": int(late.sum())}
 
 
 if __name__ == "__main__":
