@@ -97,10 +97,10 @@ def make(run: Run) -> dict:
         mean = Metric(name, lambda _, p: p.mean(), greater_is_better=True)
         table = side_by_side(mean, np.zeros(count), windows, pairs, np.arange(count))
         found += claims(table, mean)
-        tables.append(table.set_index(["system", "compared with", "seeds"]).add_prefix(f"{name} "))
+        tables.append(table.rename(columns={name: "score", f"other {name}": "other score"}).assign(metric=name))
     reactive = policies(data.items.iloc[part.query])
     costs = pd.DataFrame([cost(n, length) for length in run.config.lengths for n in (mamba, transformer)])
-    rankings = pd.concat(tables, axis=1).reset_index()
+    rankings = pd.concat(tables).set_index("metric").reset_index()
     for name, made in (("rankings", rankings), ("lengths", costs), ("reactive", reactive)):
         with replacing(run.folder / f"{name}.csv") as aside:
             made.round(4).to_csv(aside, index=False)
