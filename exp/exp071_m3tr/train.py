@@ -17,14 +17,16 @@ PARENTS = ()
 @dataclass(frozen=True)
 class Config(Network):
     model: M3TR = M3TR(width=64, head=128, retrieved=64)
+    training: Training = Training(epochs=100, batch_size=256, learning_rate=1e-3, weight_decay=0.1, clip=1.0)
+    steps: int = 2000
     length: int = 64
 
 
 SMALL = {
     "model": M3TR(),
-    "training": Training(batch_size=512, learning_rate=3e-3, clip=1.0),
-    "steps": 400,
-    "length": 16,
+    "training": Network.training,
+    "steps": Network.steps,
+    "length": Network.length,
     "seeds": (0, 1, 2),
 }
 

@@ -28,9 +28,9 @@ class M3TR:
     state: int = 8
     head: int = 64
     heads: int = 4  # of the attention over what is retrieved
-    dropout: float = 0.1
+    dropout: float = 0.3
     likelihood: float = 0.1  # weight of the process's log-likelihood, per unit of feedback; 0: no process at all
-    retrieved: int = 32  # videos; 0: no retrieval
+    retrieved: int = 16  # videos; 0: no retrieval
     beta: float = 0.5  # of a content's cosine in the score, the rest being the trajectory's
     random: bool = False  # retrieved at random, of those that may be
 

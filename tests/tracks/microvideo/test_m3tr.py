@@ -49,7 +49,7 @@ def branching(n: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def process():
-    counts = torch.tensor(branching(400, 0), dtype=torch.float32)
+    counts = torch.tensor(branching(300, 0), dtype=torch.float32)
     gap = torch.full(counts.shape[:2], END / BINS)
     return gap, counts, Hawkes.fit(gap, counts)
 
@@ -89,15 +89,15 @@ def test_mamba_hawkes_finds_the_intensity_of_a_generated_process(process):
     gap, counts, _ = process
     coarse = counts.reshape(len(counts), 30, 4, 2).sum(2)
     gap = torch.full(coarse.shape[:2], END / 30)
-    made = learnt(gap[:280], coarse[:280], steps=70)(gap[280:], coarse[280:])
+    made = learnt(gap[:200], coarse[:200], steps=70)(gap[200:], coarse[200:])
     with torch.no_grad():
         true = Hawkes(2)
         for name, value in {"base": BASE, "birth": BIRTH, "jump": JUMP + 1e-9, "decay": DECAY}.items():
             getattr(true, name).copy_(torch.tensor(np.log(value)))
-        exact = true(gap[280:], coarse[280:])
+        exact = true(gap[200:], coarse[200:])
     ours, best, flat = (
-        float(log_likelihood(m, coarse[280:]).mean())
-        for m in (made, exact, poisson(gap[280:], coarse[280:], (gap, coarse)))
+        float(log_likelihood(m, coarse[200:]).mean())
+        for m in (made, exact, poisson(gap[200:], coarse[200:], (gap, coarse)))
     )
     assert flat < ours and ours - flat > 0.7 * (best - flat)
     for k in (0, 1):
@@ -168,7 +168,7 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_it_learns_is_kept_and_sees_nothing_later(videos, name, monkeypatch, tmp_path):
-    config = Network(MODELS[name], Training(batch_size=64, learning_rate=1e-2, clip=1.0), steps=60, length=4)
+    config = Network(MODELS[name], Training(batch_size=64, learning_rate=1e-2, clip=1.0), steps=40, length=4)
     order = np.argsort(videos.items["time"].to_numpy())
     order = order[videos.labelled[order]]
     rows, later = order[:200], order[200:]

@@ -31,8 +31,8 @@ class Network(Settings):
     """What an experiment states of M3TR; its own Config names the model."""
 
     model: M3TR = M3TR()
-    training: Training = Training(batch_size=256, learning_rate=2e-3, clip=1.0)
-    steps: int = 1500  # of a training: its epochs are as many as that makes
+    training: Training = Training(epochs=40, batch_size=256, learning_rate=3e-3, weight_decay=0.1, clip=1.0)
+    steps: int = 500  # of a training at most, where its epochs have more
     length: int = 16  # snapshots kept of a video that has more
     features: tuple[str, ...] = ("counters", "about")
     label_features: tuple[str, ...] = ("channel",)
@@ -165,7 +165,7 @@ def fit(config: Network, inputs: Inputs, labels: np.ndarray, rows: np.ndarray, s
     """Train a network on the named rows of inputs and labels (n,); the same rows are its bank."""
     model, y, steps = config.model, labels[rows], inputs.steps
     batches = -(-len(rows) // config.training.batch_size)
-    training = replace(config.training, epochs=-(-config.steps // batches))
+    training = replace(config.training, epochs=min(config.training.epochs, -(-config.steps // batches)))
     columns = Columns.fit(inputs.columns.take(rows), seed)
     seen = steps.marks[rows][steps.mask[rows]]
     scales = {"marks": _scale(seen), "label": Scale(y.mean(), y.std() or 1.0)}
