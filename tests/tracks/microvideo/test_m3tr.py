@@ -209,7 +209,7 @@ def test_steps_are_those_of_a_calculation_by_hand_and_stand_at_the_end():
     logs = np.array([[7.0, 3, np.nan, 1], [8, 3, 2, 1], [7.5, 4, 2, 1], [6, np.nan, 1, 0]])
     steps = Snapshots(start, age, logs).steps(2)
     assert steps.mask.tolist() == [[True, True], [False, True]]
-    np.testing.assert_allclose(steps.gap * 24, [[10, 36], [0, 20]], rtol=1e-6)
+    np.testing.assert_allclose(2**steps.gap, [[11, 47 / 11], [1, 21]], rtol=1e-6)
     np.testing.assert_array_equal(steps.counts[0], [[7, 3, np.nan], [0.5, 1, np.nan]])
     np.testing.assert_array_equal(steps.counts[1], [[np.nan] * 3, [6, np.nan, 1]])
     assert Snapshots(start, age, logs).steps(4).mask.sum() == 4

@@ -20,7 +20,7 @@ from smp.nn.parallel import device, one_thread, seeded
 from smp.oof import Part
 from smp.runner import Model, run_experiment
 from smp.tracks.base import Data
-from smp.tracks.microvideo.snapshots import DAY, Snapshots, Steps
+from smp.tracks.microvideo.snapshots import DAY, Snapshots, Steps, clock
 
 SCALES = ("marks", "content", "trajectory", "label")
 BATCH = 2048  # videos predicted at once
@@ -44,7 +44,7 @@ class Inputs:
     """What a model is given of n videos, nothing of it seen after a video's observation, and when labels were known."""
 
     steps: Steps
-    ahead: np.ndarray  # (n,) float32, days from the last snapshot to the age asked for
+    ahead: np.ndarray  # (n,) float32, on the clock from the last snapshot to the age asked for
     columns: FeatureMatrix
     content: np.ndarray  # (n, C) float32, NaN where there is none
     trajectory: np.ndarray  # (n, T)
@@ -90,7 +90,7 @@ def prepare(config: Network, data: Data, track: str) -> Inputs:
     steps = seen.steps(min(config.length, int(seen.count.max(initial=1))))
     found = {name: features.load(track, (name,), data).dense() for name in ("content", "trajectory")}
     last = np.append(seen.age, 0.0)[seen.place(0)]
-    ahead = ((data.items["horizon"].to_numpy() - last) / DAY).astype(np.float32)
+    ahead = (clock(data.items["horizon"].to_numpy()) - clock(last)).astype(np.float32)
     asked, known = (data.items[name].to_numpy("datetime64[s]").astype(np.int64) for name in ("asked", "known"))
     columns = features.load(track, config.features, data)
     return Inputs(steps, ahead, columns, found["content"], found["trajectory"], asked, known)

@@ -12,13 +12,18 @@ KINDS = COUNTERS[:3]  # of feedback: views, likes, comments
 DAY = 24.0
 
 
+def clock(age: np.ndarray) -> np.ndarray:
+    """Doublings of age, log2(1 + hours): on this clock counters double at a nearly even rate (a power law)."""
+    return np.log2(1 + age)
+
+
 @dataclass(frozen=True)
 class Steps:
     """n videos as sequences of one length, padding before them.
 
     marks: (n, L, 12) float32, NaN where hidden: log gap, log age, the four levels and what came since the step before
-    of three kinds, a day and in all. gap: (n, L) float32, days since the step before or since publishing. counts:
-    (n, L, 3) float32, doublings of each kind in the gap, NaN where hidden. mask: (n, L).
+    of three kinds, in all and a day. gap: (n, L) float32, on the clock since the step before or since publishing.
+    counts: (n, L, 3) float32, doublings of each kind in the gap, NaN where hidden. mask: (n, L).
     """
 
     marks: np.ndarray
@@ -72,9 +77,9 @@ class Snapshots:
         at = np.where(mask, self.start[:-1, None] + place, -1)
         age = np.where(mask, np.append(self.age, 0.0)[at], 0.0)
         level = np.concatenate([self.logs, np.zeros((1, self.logs.shape[1]))])[at]  # (n, L, 4), 0 before the first
-        gap = np.diff(age, axis=1, prepend=0.0) / DAY
+        hours, gap = (np.where(mask, np.diff(a, axis=1, prepend=0.0), 0.0) for a in (age, clock(age)))
         came = np.diff(level[..., : len(KINDS)], axis=1, prepend=0.0)
         counts = np.where(mask[..., None], np.maximum(came, 0.0), np.nan)
-        a_day = came / np.maximum(gap, 1 / DAY)[..., None]
-        marks = np.concatenate([np.log1p(np.stack([DAY * gap, age], 2)), level, came, a_day], 2)
+        a_day = came / np.maximum(hours, 1.0)[..., None] * DAY
+        marks = np.concatenate([np.log1p(np.stack([hours, age], 2)), level, came, a_day], 2)
         return Steps(*(v.astype(np.float32) for v in (marks, gap, counts)), mask)
