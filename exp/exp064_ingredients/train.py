@@ -188,7 +188,7 @@ def forecast(data: Data, part: Part, concat: Fitted, casft: Fitted, seen, seen_c
     later = np.cumsum(2 ** casft.trends(seen_casft, rows, noise) - 1, axis=2)  # (c, 200, l)
     ends = networks.interval_edges(window, casft.model.intervals)[1:] / 3600
     with torch.no_grad():
-        path = concat.network.trunk(networks.tensors_of(concat.model, seen, concat.readers, rows))
+        path = concat.network.eval().trunk(networks.tensors_of(concat.model, seen, concat.readers, rows))
         rate = concat.network.trunk.ode.field(path.before)[1].squeeze(2).numpy()
     figure, axes = present.subplots(2, count, width=4.0, height=2.6, sharex="col")
     for k, row in enumerate(rows):

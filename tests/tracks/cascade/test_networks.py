@@ -232,3 +232,13 @@ def test_a_hawkes_process_is_recovered_and_beats_poisson():
     made, found = processes.hawkes(whole, whole)
     assert found == pytest.approx({"base": 4, "root": 6, "jump": 0.5, "decay": 5}, rel=0.2)
     assert made.mean() > processes.poisson(whole, whole).mean() + 1
+
+
+def test_a_hawkes_process_of_events_at_one_time_stays_finite():
+    rng, time, mask = np.random.default_rng(0), np.zeros((40, 16), np.float32), np.zeros((40, 16), bool)
+    for i, k in enumerate(rng.integers(3, 8, 40)):  # every event twice
+        time[i, 1 : 2 * k + 1] = np.repeat(np.sort(rng.uniform(0, 1, k)), 2)
+        mask[i, : 2 * k + 1] = True
+    whole = sequences.Sequences(time[:, :, None], sequences.clock(time, 1.0), mask.astype(np.float32), mask)
+    made, found = processes.hawkes(whole, whole)
+    assert np.isfinite(made).all() and found["decay"] == pytest.approx(1 / sequences.FINEST)

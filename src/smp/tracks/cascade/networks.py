@@ -241,7 +241,7 @@ def whole(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
 def process_quality(fitted: Fitted, inputs: Inputs, rows: np.ndarray) -> tuple[np.ndarray, float]:
     """(m,) log-likelihoods on the clock of whole cascades under a ConCat, and how far their rescaled times are from
     exponential ones (Kolmogorov-Smirnov)."""
-    mask, trunk = torch.as_tensor(inputs.events.mask[rows]), fitted.network.trunk
+    mask, trunk = torch.as_tensor(inputs.events.mask[rows]), fitted.network.eval().trunk
     with torch.no_grad(), one_thread():
         path = trunk(tensors_of(fitted.model, inputs, fitted.readers, rows))
         made = trunk.ode.log_likelihood(path, mask, mask.float()).double().numpy()

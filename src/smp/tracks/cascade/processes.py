@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 from smp.tracks.cascade.sequences import FINEST, Sequences
@@ -20,45 +21,37 @@ def poisson(train: Sequences, query: Sequences) -> np.ndarray:
     return (query.mask.sum(1) - 1) * np.log(rate) - rate
 
 
-class Hawkes(torch.nn.Module):
-    """Rate mu + a sum of jump b exp(-b (t - t_i)), t as a share of the observation; the root has a jump of its own."""
+START = (1.0, 2.0, -0.5, 1.0)  # logarithms: of the rate mu, the root's jump, the others', and b
+BOUNDS = [(-10.0, 10.0)] * 3 + [(-10.0, -np.log(FINEST))]  # events of one second are ever more likely as b grows
 
-    def __init__(self):
-        super().__init__()
-        self.log = torch.nn.Parameter(torch.tensor([1.0, 2.0, -0.5, 1.0]))  # of mu, the root's jump, the others', b
 
-    def log_likelihood(self, time: Tensor, mask: Tensor) -> Tensor:
-        """(n,) of time (n, L), mask (n, L), over [0, 1], given the root."""
-        base, root, jump, decay = self.log.exp()
-        excited, before, total = torch.zeros(len(time)), torch.zeros(len(time)), -base * torch.ones(len(time))
-        for i in range(time.shape[1]):
-            there, now = mask[:, i], time[:, i]
-            excited = torch.where(there, excited * torch.exp(-decay * (now - before)), excited)
-            if i:
-                total = total + torch.where(there, torch.log(base + excited), 0.0)
-            size = root if i == 0 else jump
-            excited = excited + torch.where(there, size * decay, 0.0)
-            total = total - torch.where(there, size * (1 - torch.exp(-decay * (1 - now))), 0.0)
-            before = torch.where(there, now, before)
-        return total
+def log_likelihood(log: Tensor, time: Tensor, mask: Tensor) -> Tensor:
+    """(n,) of time (n, L), mask (n, L), over [0, 1], given the root, under the rate mu + a sum of jump
+    b exp(-b (t - t_i)); t as a share of the observation, the root has a jump of its own. log (4,): as START."""
+    base, root, jump, decay = log.exp()
+    excited, before, total = torch.zeros_like(time[:, 0]), torch.zeros_like(time[:, 0]), -base
+    for i in range(time.shape[1]):
+        there = mask[:, i]
+        now = torch.where(there, time[:, i], before)  # past the end nothing decays: a gap below 0 would overflow
+        excited = excited * torch.exp(-decay * (now - before))
+        if i:
+            total = total + torch.where(there, torch.log(base + excited), 0.0)
+        size = root if i == 0 else jump
+        excited = excited + torch.where(there, size * decay, 0.0)
+        total = total - torch.where(there, size * (1 - torch.exp(-decay * (1 - now))), 0.0)
+        before = now
+    return total
 
 
 def hawkes(train: Sequences, query: Sequences) -> tuple[np.ndarray, dict[str, float]]:
     """(q,) log-likelihood on the clock of an exponential Hawkes process fitted to the training cascades, and it."""
-    process = Hawkes()
-    time, mask = torch.as_tensor(train.marks[:, :, 0]), torch.as_tensor(train.mask)
-    optimizer = torch.optim.LBFGS(process.parameters(), max_iter=60, line_search_fn="strong_wolfe")
+    past, asked = ((torch.as_tensor(e.marks[:, :, 0]).double(), torch.as_tensor(e.mask)) for e in (train, query))
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = -process.log_likelihood(time, mask).mean()
-        loss.backward()
-        return loss
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        log = torch.tensor(values, requires_grad=True)
+        made = -log_likelihood(log, *past).mean()
+        return made.item(), torch.autograd.grad(made, log)[0].numpy()
 
-    optimizer.step(closure)
-    with torch.no_grad():
-        made = (
-            process.log_likelihood(torch.as_tensor(query.marks[:, :, 0]), torch.as_tensor(query.mask)).double().numpy()
-        )
-        found = dict(zip(("base", "root", "jump", "decay"), process.log.exp().tolist()))
-    return on_clock(made, query), found
+    log = torch.as_tensor(minimize(loss, START, jac=True, method="L-BFGS-B", bounds=BOUNDS).x)
+    found = dict(zip(("base", "root", "jump", "decay"), log.exp().tolist()))
+    return on_clock(log_likelihood(log, *asked).numpy(), query), found
