@@ -22,7 +22,7 @@ with process_group():
     task = tiny.make_task(folder, replace(train, accumulate=ranks()[1]))  # ranks and parts at once
     _, step, history = fit(task, np.ones(120, bool), folder / name, "all")
     loading = Loading(batch_size=16, workers=0, precision="fp32", shard_size=32)
-    store_features(step, task.inputs, task.posts.index, folder / name, "clip_ft", "key", loading, components=2)
+    store_features(step, task.inputs, task.posts.index, folder / name, "clip_ft", "key", loading, budget=(2,) * 7)
     if ranks()[0] == 0:
         features = torch.from_numpy(np.array(read_embeddings(folder / name, "clip_ft")[1]))
         steps = len(torch.load(folder / name / "all.pt", weights_only=True)["history"])
