@@ -362,7 +362,7 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
     "image: words for nothing": (put("category", 0, "Concept", "nan"), {"Concept missing": 1}, {"concept"}),
     "image: files in other places": (scattered, {}, set()),
     "image: files in capitals": (capitals, {}, set()),
-    "image: a loop of folders": (lambda f: (f / "smpd_image" / "again").symlink_to(f, True), {}, set()),
+    "image: a loop of folders": (lambda f: (f / "smpd_image" / "again").symlink_to("..", True), {}, set()),
     "image: a copy beside": (
         lambda f: shutil.copytree(at(f, "text").parent, f / "smpd_image" / "copy") and None,
         {},
@@ -443,7 +443,7 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
         set(),
     ),
     "video: files in train/ and test/": (by_split, {}, set()),
-    "video: a loop of folders": (lambda f: (f / "smpd_video" / "again").symlink_to(f, True), {}, set()),
+    "video: a loop of folders": (lambda f: (f / "smpd_video" / "again").symlink_to("..", True), {}, set()),
     "video: no words anywhere": (
         both(every("posts", "post_content", ""), every("posts", "post_suggested_words", [])),
         {"post_content empty": None, "suggested words empty": None},
