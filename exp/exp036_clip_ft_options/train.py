@@ -8,6 +8,8 @@ over seeds and users' posts, at one level for as many rows as there are. Writes 
 
 import json
 from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
 
 from smp import features, paths, tracks
 from smp.clip_ft import extract
@@ -59,7 +61,8 @@ class Config(Settings):
 
 
 def make(run: Run) -> dict:
-    config, data, y = run.config, load_data(TRACK), load_data(TRACK).labels
+    config, data = run.config, load_data(TRACK)
+    y = data.labels
     parts = choosing_parts(parts_of(data, load_folds(TRACK, data), tracks.get(TRACK).split))
     X = features.load(TRACK, config.features, data)
     seed, blocks = config.seeds[0], config.label_blocks
@@ -67,9 +70,10 @@ def make(run: Run) -> dict:
     made = {}
     for name, change in OPTIONS.items():
         folder = run.folder / name.replace(" ", "_")
+        features_of = cache(partial(described, folder, change))  # made when a part is to be fitted, for all of them
 
-        def fit_predict(part, folder=folder, change=change):
-            X = tabular[part.key].join(described(run, folder, change))
+        def fit_predict(part, features_of=features_of):
+            X = tabular[part.key].join(features_of())
             train, query = X.take(part.train), X.take(part.query)
             pred = [config.learner.fit(train, y[part.train], seed=s).predict(query) for s in config.seeds]
             return np.column_stack(pred)
@@ -96,8 +100,8 @@ def make(run: Run) -> dict:
     return {"answers": answers}
 
 
-def described(run: Run, folder, change: dict) -> FeatureMatrix:
-    """What exp001's model with one option changed says of all posts, its components and scalars; made once."""
+def described(folder: Path, change: dict) -> FeatureMatrix:
+    """What exp001's model with one option changed says of all posts, its components and scalars; kept in the folder."""
     data, kept = load_data(TRACK), finished(TRACK, PARENT)
     stated = json.loads((kept / "config.json").read_text())["config"]
     clip = json.loads((finished(TRACK, stated["parent"]) / "config.json").read_text())["config"]

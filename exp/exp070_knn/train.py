@@ -31,12 +31,11 @@ class Neighbours(Model):
         self.X = features.load(run.track, self.config.features, data).dense().astype(np.float64)
 
     def predict(self, part: Part) -> np.ndarray:
-        train = self.X[part.train]
-        train = train[:, np.isfinite(train).any(axis=0)]
-        X = self.X[:, np.isfinite(self.X[part.train]).any(axis=0)]
-        X = np.nan_to_num((X - np.nanmean(train, axis=0)) / (np.nanstd(train, axis=0) + 1e-9))
         if not len(part.query):
             return np.empty((0, 1))
+        X = self.X[:, np.isfinite(self.X[part.train]).any(axis=0)]
+        train = X[part.train]
+        X = np.nan_to_num((X - np.nanmean(train, axis=0)) / (np.nanstd(train, axis=0) + 1e-9))
         model = KNeighborsRegressor(min(self.config.neighbours, len(part.train)))
         return model.fit(X[part.train], self.data.labels[part.train]).predict(X[part.query])[:, None]
 

@@ -6,17 +6,14 @@ on the holdout, paired over seeds and channels' videos, at one level that all co
 and process.csv: how likely the feedback of held-out videos is under M3TR's process, a Hawkes and a Poisson process.
 """
 
-import json
 from dataclasses import dataclass, replace
 
 from smp import tracks
 from smp.disk.store import read_table, replacing
 from smp.evidence import gain, judge
-from smp.experiment import Run, Settings, fields_of, predictions_read
+from smp.experiment import Run, Settings, config_of, predictions_read
 from smp.folds import load_folds
 from smp.metrics import Metric
-from smp.models.m3tr import M3TR
-from smp.nn.loop import Training
 from smp.oof import Part, cross_fit, finished, holdout_of, parts_of
 from smp.runner import run_make
 from smp.study import claims, say, side_by_side
@@ -54,19 +51,11 @@ class Config(Settings):
         return predictions_read(track, PARENTS)
 
 
-def system() -> Network:
-    """What the finished experiment stated of M3TR."""
-    stated = json.loads((finished(TRACK, WHOLE) / "config.json").read_text())["config"]
-    model, training = M3TR(**fields_of(stated["model"])), Training(**fields_of(stated["training"]))
-    lists = {name: tuple(stated[name]) for name in ("features", "label_features", "seeds")}
-    return Network(model, training, stated["steps"], stated["length"], **lists)
-
-
 def make(run: Run) -> dict:
     data, metric = load_data(TRACK), tracks.get(TRACK).task.metrics[0]
     part = holdout_of(parts_of(data, load_folds(TRACK, data), tracks.get(TRACK).split))
     predicted = {name: read_table(finished(TRACK, name) / "holdout.parquet").to_numpy() for name in PARENTS}
-    whole, asked = system(), Part("inner", "", part.train, part.query)
+    whole, asked = config_of(TRACK, WHOLE, Network), Part("inner", "", part.train, part.query)
     inputs = networks.prepare(whole, data, TRACK).joined(networks.from_labels(whole, TRACK, data, part))
     seeds = [s for s in whole.seeds if s in run.config.seeds]
     for name, change in VARIANTS.items():

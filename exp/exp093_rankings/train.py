@@ -7,18 +7,16 @@ level that all comparisons share. Writes rankings.csv, lengths.csv (operations a
 the series) and reactive.csv (LRU and LFU, which change within a window).
 """
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 
 from smp import paths, tracks
 from smp.disk.store import read_table, replacing
-from smp.experiment import Run, Settings, fields_of, predictions_read
+from smp.experiment import Run, Settings, config_of, predictions_read
 from smp.folds import load_folds
 from smp.metrics import Metric
-from smp.models.cachemamba import CacheMamba, CacheTransformer, Ranker
-from smp.nn.loop import Training
+from smp.models.cachemamba import Ranker
 from smp.nn.parallel import one_thread
 from smp.oof import Part, cross_fit, finished, holdout_of, parts_of
 from smp.progress import progress
@@ -27,7 +25,7 @@ from smp.study import claims, say, side_by_side
 from smp.tracks.load import load_data
 from smp.tracks.requests.history import MARKS
 from smp.tracks.requests.networks import Inputs, Network, fit
-from smp.tracks.requests.ranking import BESIDE, OF_WINDOWS, SHARES
+from smp.tracks.requests.ranking import BESIDE, HITS, OF_WINDOWS
 from smp.tracks.requests.reactive import POLICIES, hit_rate
 from smp.tracks.requests.read import files, requests
 
@@ -53,19 +51,11 @@ class Config(Settings):
         return predictions_read(track, PARENTS)
 
 
-def system(name: str) -> Network:
-    """What a finished experiment stated of its network."""
-    stated = json.loads((finished(TRACK, name) / "config.json").read_text())["config"]
-    kind = CacheMamba if name == MAMBA else CacheTransformer
-    parts = {"model": kind(**fields_of(stated["model"])), "training": Training(**fields_of(stated["training"]))}
-    return Network(**{k: tuple(v) if isinstance(v, list) else v for k, v in stated.items()} | parts)
-
-
 def make(run: Run) -> dict:
     data, room = load_data(TRACK), tracks.get(TRACK)
     part = holdout_of(parts_of(data, load_folds(TRACK, data), room.split))
     predicted = {name: read_table(finished(TRACK, name) / "holdout.parquet").to_numpy() for name in PARENTS}
-    mamba, transformer, longer = system(MAMBA), system(TRANSFORMER), run.config.longer
+    (mamba, transformer), longer = (config_of(TRACK, n, Network) for n in (MAMBA, TRANSFORMER)), run.config.longer
     alone, series = "CacheMamba beside no decayed count", "CacheMamba without numbers beside the series"
     long = {MAMBA: f"CacheMamba, {longer} windows", TRANSFORMER: f"the Transformer, {longer} windows"}
     variants = {
@@ -133,11 +123,11 @@ def policies(asked: pd.DataFrame) -> pd.DataFrame:
     """Hit rates of reactive policies over the windows that are asked for, with the caches that rankings fill."""
     code = pd.factorize(requests(files(paths.data(TRACK))[0], Counter())["object"])[0]
     length, first, last = int(asked["requests"].iloc[0]), int(asked["window"].min()), int(asked["window"].max())
-    sizes = {share: int(np.ceil(share * asked["catalogue"].min())) for share in SHARES}
+    sizes = {share: int(np.ceil(share * asked["catalogue"].min())) for share in HITS}
     objects, rows = code[: (last + 2) * length].tolist(), {policy: {"policy": policy} for policy in POLICIES}
-    todo = [(policy, share) for policy in POLICIES for share in SHARES]
+    todo = [(policy, share) for policy in POLICIES for share in HITS]
     for policy, share in progress(todo, desc="reactive policies", unit="cache"):
-        rows[policy][f"hit_{share:.0%}"[:-1]] = hit_rate(policy, objects, sizes[share], (first + 1) * length)
+        rows[policy][HITS[share]] = hit_rate(policy, objects, sizes[share], (first + 1) * length)
     return pd.DataFrame(rows.values())
 
 

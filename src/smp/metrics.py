@@ -59,9 +59,35 @@ def src(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     return float(spearmanr(y_true, y_pred).statistic)
 
 
+def absolute(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """(n,) what each item adds to the mean absolute error."""
+    return np.abs(np.asarray(y_true) - y_pred)
+
+
+def squared(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+    """(n,) what each item adds to the mean squared error."""
+    return (np.asarray(y_true) - y_pred) ** 2
+
+
+def even(y: np.ndarray) -> np.ndarray:
+    """(n,) of ones: the median that minimises a mean absolute error is the plain one."""
+    return np.ones(len(y))
+
+
 def mae(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """Mean absolute error, in units of the label (paper eq. 10)."""
-    return float(np.mean(np.abs(np.asarray(y_true) - y_pred)))
+    return float(np.mean(absolute(y_true, y_pred)))
+
+
+def mse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """Mean squared error; of labels log2(1 + count) the papers' MSLE."""
+    return float(np.mean(squared(y_true, y_pred)))
+
+
+def r2(y_true: np.ndarray, y_pred: np.ndarray) -> float:
+    """1 - mean squared error / variance of the labels; 0.0 where all labels are one."""
+    spread = np.var(y_true)
+    return 1 - mse(y_true, y_pred) / float(spread) if spread else 0.0
 
 
 def mape(y_true: np.ndarray, y_pred: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """A trained network of this floor with what was learnt about its inputs: asked in batches, kept in a folder."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,7 +25,7 @@ class FittedModel:
     """What rooms share of their trained networks; each says how its own is asked.
 
     model: the sizes and switches it was made with. readers: how each input, and the label, becomes numbers, by name.
-    shape: what the network had to know of its data.
+    shape: what the network had to know of its data. memory: arrays of what it learnt from, where it looks things up.
     """
 
     KINDS: ClassVar[dict[type, Callable[[Any, dict], nn.Module]]]  # what makes the network of a model and a shape
@@ -34,6 +34,7 @@ class FittedModel:
     network: nn.Module
     readers: dict[str, Scale | Columns]
     shape: dict
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
 
     def asked(self, function: Callable[[dict[str, Tensor]], Tensor], stream: Stream, count: int) -> np.ndarray:
         """(count, ...) float64 what `function`, one of the network, says of the items 0 .. count of a stream."""
@@ -47,6 +48,7 @@ class FittedModel:
     def save(self, folder: Path) -> None:
         """Keep what was learnt in `folder`, for `load`; frozen weights are had again from where they came."""
         arrays = kept.with_prefix("network", {k: v.cpu().numpy() for k, v in learned(self.network).items()})
+        arrays |= kept.with_prefix("memory", self.memory)
         for name, reader in self.readers.items():
             arrays |= kept.with_prefix(f"reader:{name}", reader.arrays())
         values = {"model": {"class": type(self.model).__name__, **asdict(self.model)}, "shape": self.shape}
@@ -67,4 +69,4 @@ class FittedModel:
             name: READERS[kind].from_arrays(kept.under(f"reader:{name}", arrays))
             for name, kind in card["readers"].items()
         }
-        return cls(model, network.to(device()), readers, card["shape"])
+        return cls(model, network.to(device()), readers, card["shape"], kept.under("memory", arrays))

@@ -382,6 +382,12 @@ def numbers(values: pd.Series) -> np.ndarray:
     return np.where(np.isfinite(found), found, np.nan)
 
 
+def renamed(table: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """With the columns by the names of `columns`, each of which lists what others call it; the first there counts."""
+    found = {name: next((n for n in known if n in table), name) for name, known in columns.items()}
+    return table.rename(columns={other: name for name, other in found.items() if name not in table})
+
+
 def is_bool(values: pd.Series) -> pd.Series:
     """True for each truth value, of which JSON files may have one in a number's place."""
     return values.map(lambda value: isinstance(value, bool)).astype(bool)

@@ -198,8 +198,9 @@ def test_a_label_that_was_not_known_yet_changes_no_prediction(videos, monkeypatc
     fitted = networks.fit(config, inputs, videos.labels, rows, seed=0)
     moment = np.median(inputs.asked)
     early = np.flatnonzero(inputs.asked <= moment)
-    of_later = inputs.known[fitted.bank] >= moment
-    other = replace(fitted, growth=np.where(of_later, -9.0, fitted.growth))
+    bank = fitted.memory
+    of_later = inputs.known[bank["rows"]] >= moment
+    other = replace(fitted, memory=bank | {"growth": np.where(of_later, -9.0, bank["growth"])})
     assert np.array_equal(fitted.predict(inputs, early), other.predict(inputs, early))
     assert not np.allclose(fitted.predict(inputs, rows), other.predict(inputs, rows))
 

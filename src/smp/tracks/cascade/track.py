@@ -6,20 +6,11 @@ import numpy as np
 import pandas as pd
 
 from smp.folds import split_blocks
-from smp.metrics import SRC, Metric, Task
+from smp.metrics import SRC, Metric, Task, even, mse, r2, squared
 from smp.tracks.base import Exhibit, Family, Split, Track
 from smp.tracks.cascade import demo
 from smp.tracks.cascade.features import publish, structural, temporal
 from smp.tracks.cascade.read import files, read
-
-
-def squared(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """(n,) (log2(1 + p) - log2(1 + y))^2; labels and predictions are these logarithms."""
-    return (np.asarray(y_true) - y_pred) ** 2
-
-
-def msle(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return float(np.mean(squared(y_true, y_pred)))
 
 
 def mape(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -28,18 +19,8 @@ def mape(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     return float(np.mean(np.abs(true - made) / true))
 
 
-def r2(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """1 - MSLE / variance of the labels; 0.0 where all labels are one."""
-    spread = np.var(y_true)
-    return 1 - msle(y_true, y_pred) / float(spread) if spread else 0.0
-
-
-def weight(y: np.ndarray) -> np.ndarray:
-    return np.ones(len(y))
-
-
 METRICS = (
-    Metric("msle", msle, greater_is_better=False),
+    Metric("msle", mse, greater_is_better=False),
     Metric("mape", mape, greater_is_better=False),
     SRC,
     Metric("r2", r2, greater_is_better=True),
@@ -73,7 +54,7 @@ EXHIBITS = (
 SPLIT = Split(blocks=5, shares=(0.4, 0.15, 0.15, 0.15, 0.15), rolling=True, purge="known")
 TRACK = Track(
     name="cascade",
-    task=Task(metrics=METRICS, loss=msle, item_loss=squared, error="msle", weight=weight),
+    task=Task(metrics=METRICS, loss=mse, item_loss=squared, error="msle", weight=even),
     split=SPLIT,
     files=files,
     read=read,

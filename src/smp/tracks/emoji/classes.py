@@ -70,7 +70,3 @@ def _mean_of_own(y: np.ndarray, error: np.ndarray) -> np.ndarray:
         return error
     own = np.asarray(y) >= 0
     return (error * own).sum(axis=1) / own.sum(axis=1)
-
-
-def weight(y: np.ndarray) -> np.ndarray:
-    return np.ones(len(y))

@@ -121,8 +121,7 @@ def _posts(path: Path, quirks: Counter) -> Data:
     table = pd.DataFrame(rows)
     if leaks := [name for name in LEAKS if name in table]:
         quirks[f"columns counted at the crawl left out ({', '.join(leaks)})"] = len(leaks)
-    found = {name: next((n for n in known if n in table), name) for name, known in COLUMNS.items()}
-    table = table.rename(columns={other: name for name, other in found.items() if name not in table})
+    table = official.renamed(table, COLUMNS)
     if not len(table) or "time" not in table or not {"text", "title"} & set(table):
         raise DataError(f"{path}: {len(table)} posts; each needs time, and text or title")
     blank = pd.Series("", table.index)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from smp.folds import time_blocks
-from smp.metrics import SRC, Metric, Task
+from smp.metrics import SRC, Metric, Task, even
 from smp.tracks.base import Exhibit, Family, Split, Track
 from smp.tracks.emoji import demo
-from smp.tracks.emoji.classes import accuracy, item_loss, loss, macro_f1, mae, src, weight
+from smp.tracks.emoji.classes import accuracy, item_loss, loss, macro_f1, mae, src
 from smp.tracks.emoji.features import sentences
 from smp.tracks.emoji.read import BLOCKS, SITE, files, read
 
@@ -31,7 +31,7 @@ def write_demo(folder: Path, truth: Path, posts: int, images: bool, seed: int) -
 
 TRACK = Track(
     name="emoji",
-    task=Task(metrics=METRICS, loss=loss, item_loss=item_loss, error="mae", weight=weight),
+    task=Task(metrics=METRICS, loss=loss, item_loss=item_loss, error="mae", weight=even),
     split=Split(blocks=BLOCKS),
     files=files,
     read=read,

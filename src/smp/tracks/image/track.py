@@ -9,7 +9,7 @@ import pandas as pd
 from smp import paths
 from smp.disk import pictures
 from smp.features.shared import pick
-from smp.metrics import MAE, SRC, Task, mae, src
+from smp.metrics import MAE, SRC, Task, absolute, even, mae, src
 from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.image import demo
 from smp.tracks.image.exhibits import EXHIBITS
@@ -20,14 +20,6 @@ from smp.tracks.image.read import NEW_POSTS, SITE, files, read
 def loss(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """MAE as a share of the best constant's, less SRC."""
     return mae(y_true, y_pred) / mae(y_true, np.median(y_true)) - src(y_true, y_pred)
-
-
-def item_loss(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    return np.abs(np.asarray(y_true) - y_pred)
-
-
-def weight(y: np.ndarray) -> np.ndarray:
-    return np.ones(len(y))
 
 
 def media(folder: Path, posts: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -60,7 +52,7 @@ EMBEDDINGS = {
 
 TRACK = Track(
     name="image",
-    task=Task(metrics=(SRC, MAE), loss=loss, item_loss=item_loss, error="mae", weight=weight),
+    task=Task(metrics=(SRC, MAE), loss=loss, item_loss=absolute, error="mae", weight=even),
     split=Split(),
     files=files,
     read=read,

@@ -1,7 +1,9 @@
 """M3TR on videos: its inputs, what may be retrieved for whom, its training on some rows, and how experiments run it."""
 
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -10,20 +12,17 @@ from torch import Tensor
 
 from smp import features
 from smp.experiment import Run, Settings
-from smp.learners import kept
 from smp.matrix import FeatureMatrix
+from smp.models.fitted import FittedModel
 from smp.models.m3tr import M3TR, Hawkes, Keys, M3TRNetwork, log_likelihood, nearest, poisson
 from smp.nn.blocks import Scale
 from smp.nn.columns import Columns
-from smp.nn.loop import Training, in_memory, train
-from smp.nn.parallel import device, one_thread, seeded
+from smp.nn.loop import Batch, Training, in_memory, train
+from smp.nn.parallel import one_thread, seeded
 from smp.oof import Part
-from smp.runner import Model, run_experiment
+from smp.runner import Seeded, run_experiment
 from smp.tracks.base import Data
 from smp.tracks.microvideo.snapshots import DAY, Snapshots, Steps, clock
-
-SCALES = ("marks", "content", "trajectory", "label")
-BATCH = 2048  # videos predicted at once
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class Inputs:
         return replace(self, columns=self.columns.join(more)) if more else self
 
 
-class Trained(Model):
-    """M3TR, trained once a part and seed."""
+class Trained(Seeded):
+    """M3TR on videos."""
 
     config: Network
 
@@ -65,18 +64,12 @@ class Trained(Model):
         super().__init__(run, data, folds)
         self.inputs = prepare(self.config, data, run.track)
 
-    def predict(self, part: Part) -> np.ndarray:
-        made, inputs = [], self.inputs.joined(from_labels(self.config, self.run.track, self.data, part))
-        for seed in self.config.seeds:
-            if part.kind == "full" and not len(part.query) and made:  # one is kept; there is nothing to average
-                made.append(made[0])
-                continue
-            fitted = fit(self.config, inputs, self.data.labels, part.train, seed)
-            made.append(fitted.predict(inputs, part.query))
-            if part.kind in ("full", "holdout"):  # a study asks the holdout's for more than predictions
-                folder = "models" if part.kind == "full" else "holdout_models"
-                fitted.save(self.run.folder / folder / f"seed{seed}")
-        return np.stack(made, axis=1)
+    def given(self, part: Part) -> Inputs:
+        return self.inputs.joined(from_labels(self.config, self.run.track, self.data, part))
+
+    def fit(self, part: Part, given: Inputs, seed: int) -> tuple["Fitted", np.ndarray]:
+        fitted = fit(self.config, given, self.data.labels, part.train, seed)
+        return fitted, fitted.predict(given, part.query)
 
 
 def run_network(script: str, config_class: type, track: str, small: dict | None = None) -> None:
@@ -105,60 +98,23 @@ def from_labels(config: Network, track: str, data: Data, part: Part) -> FeatureM
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained network, what was learnt about its inputs, and its bank: positions (b,) and standardised growths."""
+class Fitted(FittedModel):
+    """A trained M3TR; memory: its bank, positions (b,) `rows` and standardised growths (b,) `growth`."""
 
-    model: M3TR
-    network: M3TRNetwork
-    columns: Columns
-    scales: dict[str, Scale]
-    shape: dict
-    bank: np.ndarray
-    growth: np.ndarray
-    seed: int
+    KINDS: ClassVar = {M3TR: M3TRNetwork}
 
     def predict(self, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
         """(m,) float64 growths of the named rows."""
-        return self._in_batches(inputs, rows, self.network.predict) * self.scales["label"].spread + self.center
+        scale = self.readers["label"]
+        return self._of(inputs, rows, self.network.predict) * scale.spread + scale.mean
 
     def log_likelihood(self, inputs: Inputs, rows: np.ndarray) -> np.ndarray:
         """(m,) of the feedback in the observed gaps of the named rows."""
-        return self._in_batches(
-            inputs, rows, lambda batch: log_likelihood(self.network.integrals(batch), batch["counts"])
-        )
+        return self._of(inputs, rows, lambda batch: log_likelihood(self.network.integrals(batch), batch["counts"]))
 
-    @property
-    def center(self) -> float:
-        return float(self.scales["label"].mean)
-
-    def _in_batches(self, inputs: Inputs, rows: np.ndarray, function) -> np.ndarray:
-        target, out = next(self.network.parameters()).device, [np.empty(0)]
-        self.network.eval()
-        with torch.no_grad(), one_thread():
-            tensors = tensors_of(self.model, inputs, self.columns, self.scales, rows, self.bank, self.growth, self.seed)
-            for start in range(0, len(rows), BATCH):
-                part = {name: value[start : start + BATCH].to(target) for name, value in tensors.items()}
-                out.append(function(part).double().cpu().numpy())
-        return np.concatenate(out)
-
-    def save(self, folder: Path) -> None:
-        """Keep what was learnt in `folder`, for `load`."""
-        arrays = kept.with_prefix("network", {k: v.cpu().numpy() for k, v in self.network.state_dict().items()})
-        arrays |= kept.with_prefix("columns", self.columns.arrays()) | {"bank": self.bank, "growth": self.growth}
-        for name, scale in self.scales.items():
-            arrays |= kept.with_prefix(name, asdict(scale))
-        values = {"config": asdict(self.model), "shape": self.shape, "seed": self.seed}
-        kept.keep(folder, type(self).__name__, values, arrays)
-
-    @classmethod
-    def load(cls, folder: Path) -> "Fitted":
-        """The model that `save` kept. Raises DataError where it is not whole."""
-        card, arrays = kept.card_of(folder), kept.arrays_of(folder)
-        model, scales = M3TR(**card["config"]), {name: Scale(**kept.under(name, arrays)) for name in SCALES}
-        network = M3TRNetwork(model, card["shape"])
-        network.load_state_dict({k: torch.from_numpy(v) for k, v in kept.under("network", arrays).items()})
-        columns, bank = Columns.from_arrays(kept.under("columns", arrays)), (arrays["bank"], arrays["growth"])
-        return cls(model, network.to(device()), columns, scales, card["shape"], *bank, card["seed"])
+    def _of(self, inputs: Inputs, rows: np.ndarray, function: Callable[[Batch], Tensor]) -> np.ndarray:
+        tensors = tensors_of(self.model, inputs, self.readers, rows, self.memory, self.shape["seed"])
+        return self.asked(function, partial(in_memory, tensors), len(rows))
 
 
 def fit(config: Network, inputs: Inputs, labels: np.ndarray, rows: np.ndarray, seed: int) -> Fitted:
@@ -166,35 +122,33 @@ def fit(config: Network, inputs: Inputs, labels: np.ndarray, rows: np.ndarray, s
     model, y, steps = config.model, labels[rows], inputs.steps
     batches = -(-len(rows) // config.training.batch_size)
     training = replace(config.training, epochs=min(config.training.epochs, -(-config.steps // batches)))
-    columns = Columns.fit(inputs.columns.take(rows), seed)
-    seen = steps.marks[rows][steps.mask[rows]]
-    scales = {"marks": _scale(seen), "label": Scale(y.mean(), y.std() or 1.0)}
-    scales |= {name: _scale(getattr(inputs, name)[rows]) for name in ("content", "trajectory")}
-    growth = (y - scales["label"].mean) / scales["label"].spread
+    scale, columns = Scale(y.mean(), y.std() or 1.0), Columns.fit(inputs.columns.take(rows), seed)
+    readers = {"columns": columns, "marks": _scale(steps.marks[rows][steps.mask[rows]]), "label": scale}
+    readers |= {name: _scale(getattr(inputs, name)[rows]) for name in ("content", "trajectory")}
+    bank = {"rows": rows, "growth": (y - scale.mean) / scale.spread}
     with seeded(seed), one_thread():
-        tensors = tensors_of(model, inputs, columns, scales, rows, rows, growth, seed)
-        tensors["label"] = torch.as_tensor(growth, dtype=torch.float32)
-        shape = {name: value.shape[-1] for name, value in tensors.items()} | {"codes": columns.cardinalities}
+        tensors = tensors_of(model, inputs, readers, rows, bank, seed)
+        tensors["label"] = torch.as_tensor(bank["growth"], dtype=torch.float32)
+        shape = {name: value.shape[-1] for name, value in tensors.items()}
+        shape |= {"codes": columns.cardinalities, "seed": seed}
         network = M3TRNetwork(model, shape)
-        train(network, lambda parts, seed: in_memory(tensors, parts, seed), np.arange(len(rows)), training, seed)
-    return Fitted(model, network, columns, scales, shape, rows, growth, seed)
+        train(network, partial(in_memory, tensors), np.arange(len(rows)), training, seed)
+    return Fitted(model, network, readers, shape, bank)
 
 
 def tensors_of(
     model: M3TR,
     inputs: Inputs,
-    columns: Columns,
-    scales: dict[str, Scale],
+    readers: dict[str, Scale | Columns],
     rows: np.ndarray,
-    bank: np.ndarray,
-    growth: np.ndarray,
+    bank: dict[str, np.ndarray],
     seed: int,
-) -> dict[str, Tensor]:
-    """What a network reads of the named rows; bank and growth (b,): what may be retrieved."""
+) -> Batch:
+    """What a network reads of the named rows; bank: positions (b,) `rows` of what may be found, and its `growth`."""
     steps, mask = inputs.steps, torch.from_numpy(inputs.steps.mask[rows])
-    numbers, codes = columns.read(inputs.columns.take(rows))
+    numbers, codes = readers["columns"].read(inputs.columns.take(rows))
     tensors = {
-        "marks": torch.nan_to_num(scales["marks"](steps.marks[rows])) * mask[..., None],
+        "marks": torch.nan_to_num(readers["marks"](steps.marks[rows])) * mask[..., None],
         "mask": mask,
         "gap": torch.from_numpy(steps.gap[rows]),
         "counts": torch.from_numpy(steps.counts[rows]),
@@ -202,16 +156,16 @@ def tensors_of(
         "numbers": torch.from_numpy(numbers),
         "codes": torch.from_numpy(codes),
     }
-    scaled = {name: torch.nan_to_num(scales[name](getattr(inputs, name))) for name in ("content", "trajectory")}
+    scaled = {name: torch.nan_to_num(readers[name](getattr(inputs, name))) for name in ("content", "trajectory")}
     tensors |= {name: values[rows] for name, values in scaled.items()}
     if not model.retrieved:
         return tensors
     content, trajectory = (values.numpy() for values in scaled.values())
     keys = Keys(_of_length_one(content), _of_length_one(trajectory), inputs.asked, inputs.known)
-    found, *cosines = nearest(model, keys, rows, bank, seed)
+    found, *cosines = nearest(model, keys, rows, bank["rows"], seed)
     there = found >= 0
     of_bank = np.zeros(len(inputs.asked))
-    of_bank[bank] = growth
+    of_bank[bank["rows"]] = bank["growth"]
     apart = trajectory[rows][:, None] - trajectory[found]
     waited = np.log1p(np.where(there, inputs.asked[rows][:, None] - inputs.known[found], 0) / (3600 * DAY)) / 4  # days
     near = np.concatenate([np.stack([of_bank[found], *cosines, waited], 2), apart], 2)

@@ -4,16 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from smp.folds import time_blocks
-from smp.metrics import MAE, SRC, Metric, Task, src
+from smp.folds import split_blocks
+from smp.metrics import MAE, SRC, Metric, Task, absolute, even, mse, src
 from smp.tracks.base import Exhibit, Family, Split, Track
 from smp.tracks.microvideo import demo
 from smp.tracks.microvideo.features import about, channel, counters
 from smp.tracks.microvideo.read import files, read
-
-
-def mse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return float(np.mean((np.asarray(y_true) - y_pred) ** 2))
 
 
 def nmse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
@@ -30,14 +26,6 @@ def src_of_level(growth: np.ndarray, predicted: np.ndarray, last: np.ndarray) ->
     return src(last + growth, last + predicted)
 
 
-def item_loss(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    return np.abs(np.asarray(y_true) - y_pred)
-
-
-def weight(y: np.ndarray) -> np.ndarray:
-    return np.ones(len(y))
-
-
 METRICS = (
     Metric("nmse_growth", nmse, greater_is_better=False),
     Metric("nmse", nmse_of_level, greater_is_better=False, beside=("last",)),
@@ -51,7 +39,7 @@ def write_demo(folder: Path, truth: Path, posts: int, images: bool, seed: int) -
     begun = demo.write(folder, int(np.clip(posts // 8, 300, 4_000)), seed)
     data, _ = read(folder)
     labelled = np.flatnonzero(data.labelled)
-    late = labelled[time_blocks(data.items["time"].iloc[labelled], SPLIT.blocks, SPLIT.shares) == SPLIT.blocks - 1]
+    late = labelled[split_blocks(data.items["time"].iloc[labelled], SPLIT) == SPLIT.blocks - 1]
     items = data.items.iloc[late]
     level = demo.best(begun, items.index.astype(int).to_numpy(), items["horizon"].to_numpy(), seed)
     best = level - items["last"].to_numpy()
@@ -63,7 +51,7 @@ STUDY = "exp072_ingredients"
 SPLIT = Split(blocks=5, shares=(0.4, 0.15, 0.15, 0.15, 0.15), rolling=True, purge="known")
 TRACK = Track(
     name="microvideo",
-    task=Task(metrics=METRICS, loss=mse, item_loss=item_loss, error="mae", weight=weight),
+    task=Task(metrics=METRICS, loss=mse, item_loss=absolute, error="mae", weight=even),
     split=SPLIT,
     files=files,
     read=read,

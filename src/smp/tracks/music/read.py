@@ -152,7 +152,8 @@ def _table(path: Path, quirks: Counter) -> pd.DataFrame:
         warnings.simplefilter("always")
         try:
             how = {"dtype": "str", "on_bad_lines": "warn", "encoding": "utf-8-sig", "encoding_errors": "replace"}
-            header = path.open(**{k: v for k, v in how.items() if k == "encoding"}, errors="replace").readline()
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
+                header = file.readline()
             table = pd.read_csv(path, sep=max(",;\t", key=header.count), **how)
         except (ValueError, pd.errors.ParserError) as error:
             reason = str(error).splitlines()[0]
@@ -167,8 +168,7 @@ def _named(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     plain = pd.Index([re.sub(r"[\W_]+", "_", str(name).lower()).strip("_") for name in table])
     table = table.set_axis(plain, axis=1).loc[:, ~plain.duplicated()]
     own = {"tracks": COLUMNS, "albums": {"id": ("id", "album_id")}, "artists": {"id": ("id", *ARTIST_IDS)}}[kind]
-    found = {name: next((n for n in known if n in table), name) for name, known in (COLUMNS | own).items()}
-    return table.rename(columns={other: name for name, other in found.items() if name not in table})
+    return official.renamed(table, COLUMNS | own)
 
 
 def _column(table: pd.DataFrame, name: str) -> pd.Series:

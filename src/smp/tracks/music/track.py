@@ -6,23 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from smp.metrics import MAE, SRC, Metric, Task
+from smp.metrics import MAE, SRC, Metric, Task, absolute, even, mse, r2
 from smp.tracks.base import Exhibit, Family, Split, Track
 from smp.tracks.music import demo
 from smp.tracks.music.features import career, songs
 from smp.tracks.music.read import SITE, files, read
 
 CLASSES = {"low": (-np.inf, 25), "middle": (25, 65), "high": (65, np.inf)}  # of popularity, as the papers cut it
-
-
-def mse(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return float(np.mean((np.asarray(y_true) - y_pred) ** 2))
-
-
-def r2(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    """1 - mean squared error / variance of the labels; 0.0 where all labels are one."""
-    spread = np.var(y_true)
-    return 1 - mse(y_true, y_pred) / float(spread) if spread else 0.0
 
 
 def f1(y_true: np.ndarray, y_pred: np.ndarray, of: str) -> float:
@@ -37,14 +27,6 @@ def macro_f1(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """The mean F1 of the classes that are there."""
     there = [c for c, (low, high) in CLASSES.items() if ((y_true >= low) & (y_true < high)).any()]
     return float(np.mean([f1(y_true, y_pred, c) for c in there]))
-
-
-def item_loss(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    return np.abs(np.asarray(y_true) - y_pred)
-
-
-def weight(y: np.ndarray) -> np.ndarray:
-    return np.ones(len(y))
 
 
 def _metric_of(name: str) -> Metric:
@@ -76,7 +58,7 @@ def write_demo(folder: Path, truth: Path, posts: int, images: bool, seed: int) -
 SPLIT = Split(blocks=5, shares=(0.4, 0.15, 0.15, 0.1, 0.2), rolling=True, purge="known")
 TRACK = Track(
     name="music",
-    task=Task(metrics=METRICS, loss=mse, item_loss=item_loss, error="mae", weight=weight),
+    task=Task(metrics=METRICS, loss=mse, item_loss=absolute, error="mae", weight=even),
     split=SPLIT,
     files=files,
     read=read,

@@ -11,7 +11,7 @@ SHARES = (0.01, 0.05, 0.1)  # of the catalogue that a cache holds
 BESIDE = ("window", "catalogue", "requests")
 
 
-def counts(z: np.ndarray) -> np.ndarray:
+def requested(z: np.ndarray) -> np.ndarray:
     """Requests, of labels or predictions log2(1 + requests)."""
     return np.exp2(np.asarray(z, np.float64)) - 1
 
@@ -25,7 +25,7 @@ class Ranked:
         begins = np.diff(window[self.order], prepend=-1) > 0
         self.code = np.cumsum(begins) - 1
         self.place = np.arange(len(self.code)) - np.flatnonzero(begins)[self.code]
-        self.came = counts(y)[self.order]
+        self.came = requested(y)[self.order]
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(windows,) of (n,) values in the order of the ranking."""
@@ -67,7 +67,8 @@ def average_precision(y: np.ndarray, p: np.ndarray, window: np.ndarray, *_: np.n
     return found / np.clip(ranked.sums(is_right), 1, LONG)
 
 
-OF_WINDOWS = {f"hit_{share:.0%}"[:-1]: partial(hits, share=share) for share in SHARES}
+HITS = {share: f"hit_{100 * share:.0f}" for share in SHARES}  # the metric's name
+OF_WINDOWS = {name: partial(hits, share=share) for share, name in HITS.items()}
 OF_WINDOWS |= {f"ndcg_{LONG}": ndcg, f"map_{LONG}": average_precision}
 
 

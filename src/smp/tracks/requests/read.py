@@ -64,7 +64,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     steps = np.arange(windows)
     ends = np.maximum.accumulate(ends - steps) + steps  # one second apart at least: a window is a moment of its own
 
-    parts, total, counts = [], np.zeros(len(objects)), _counts(code[:length], len(objects))
+    parts, total, counts = [], np.zeros(len(objects)), np.bincount(code[:length], minlength=len(objects))
     decayed, first, seen = np.zeros((len(HALF_LIVES), len(objects))), np.full(len(objects), windows), 0
     keeps = 0.5 ** (1 / np.array(HALF_LIVES, np.float64))[:, None]
     for w in range(windows):
@@ -77,7 +77,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
         for by in (total, *decayed):
             wanted[np.argpartition(-by[:seen], size - 1)[:size]] = True
         rows = np.flatnonzero(wanted)
-        after = _counts(code[(w + 1) * length : (w + 2) * length], len(objects))
+        after = np.bincount(code[(w + 1) * length : (w + 2) * length], minlength=len(objects))
         label = np.log2(1 + after[rows]) if w < windows - 1 else np.full(len(rows), np.nan)
         at = (np.full(len(rows), value) for value in (w, seen))
         parts.append((*at, rows, counts[rows], total[rows], first[rows], label))
@@ -102,10 +102,6 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
         items["size"] = _sizes(table["size"].to_numpy(), code, window, rows, length)
     names = pd.Index(window.astype(str)).str.cat(pd.Index(objects.astype(str)).take(rows), sep="/")
     return Data(items.set_index(names.rename("post_id")), label), {k: int(n) for k, n in quirks.items() if n}
-
-
-def _counts(code: np.ndarray, objects: int) -> np.ndarray:
-    return np.bincount(code, minlength=objects)
 
 
 def _length(path: Path) -> int:

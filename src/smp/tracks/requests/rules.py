@@ -28,7 +28,7 @@ class Column(Model):
     def __init__(self, run: Run, data: Data, folds: pd.DataFrame):
         super().__init__(run, data, folds)
         X = features.load(run.track, self.config.features, data)
-        self.columns = {name: X.dense()[:, X.names.index(name)] for name in self.config.columns}
+        self.columns = {name: column for name, column in zip(X.names, X.dense().T) if name in self.config.columns}
 
     def predict(self, part: Part) -> np.ndarray:
         headline, y, items = self.task.metrics[0], self.data.labels[part.train], self.data.items.iloc[part.train]

@@ -5,38 +5,25 @@ from pathlib import Path
 import numpy as np
 
 from smp.folds import split_blocks
-from smp.metrics import Metric, Task
+from smp.metrics import Metric, Task, even, mse, squared
 from smp.tracks.base import Exhibit, Family, Split, Track
 from smp.tracks.requests import demo
 from smp.tracks.requests.features import counts
-from smp.tracks.requests.ranking import RANKINGS
+from smp.tracks.requests.ranking import RANKINGS, requested
 from smp.tracks.requests.read import SITE, files, read
-
-
-def squared(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-    """(n,) (log2(1 + p) - log2(1 + y))^2; labels and predictions are these logarithms."""
-    return (np.asarray(y_true) - y_pred) ** 2
-
-
-def msle(y_true: np.ndarray, y_pred: np.ndarray) -> float:
-    return float(np.mean(squared(y_true, y_pred)))
 
 
 def deviance(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """Mean Poisson deviance of the requests, less what predictions do not change: an object often requested counts
     more, as it does in a cache."""
-    came, expected = np.exp2(y_true) - 1, np.maximum(np.exp2(y_pred) - 1, 1e-3)
+    came, expected = requested(y_true), np.maximum(requested(y_pred), 1e-3)
     return float(np.mean(expected - came * np.log(expected)))
-
-
-def weight(y: np.ndarray) -> np.ndarray:
-    return np.ones(len(y))
 
 
 FIRST = ("hit_5", "ndcg_50")
 METRICS = (
     *sorted(RANKINGS, key=lambda m: FIRST.index(m.name) if m.name in FIRST else len(FIRST)),
-    Metric("msle", msle, greater_is_better=False),
+    Metric("msle", mse, greater_is_better=False),
 )
 # The last three of ten windows are judged; the first fourth is never predicted.
 SPLIT = Split(blocks=5, shares=(0.25, 0.15, 0.15, 0.15, 0.3), of="moments", rolling=True, purge="known")
@@ -45,8 +32,8 @@ SPLIT = Split(blocks=5, shares=(0.25, 0.15, 0.15, 0.15, 0.3), of="moments", roll
 def write_demo(folder: Path, truth: Path, posts: int, images: bool, seed: int) -> dict:
     """Generated requests, a window for a hundred posts, and the scores of the ranking by the rates to come."""
     objects = demo.write(folder, int(np.clip(posts // 100, 20, 100)), seed)
-    items, y = (data := read(folder)[0]).items, data.labels
-    last = np.flatnonzero(data.labelled)
+    data, _ = read(folder)
+    items, y, last = data.items, data.labels, np.flatnonzero(data.labelled)
     last = last[split_blocks(items["time"].iloc[last], SPLIT) == SPLIT.blocks - 1]
     movie, window = items["user_id"].astype(str).astype(int).to_numpy()[last], items["window"].to_numpy()[last]
     rate = np.empty(len(last))
@@ -64,7 +51,7 @@ EXHIBITS = (
 )
 TRACK = Track(
     name="requests",
-    task=Task(metrics=METRICS, loss=deviance, item_loss=squared, error="msle", weight=weight),
+    task=Task(metrics=METRICS, loss=deviance, item_loss=squared, error="msle", weight=even),
     split=SPLIT,
     files=files,
     read=read,

@@ -12,14 +12,14 @@ LAGS = 8
 def decays(items: pd.DataFrame) -> pd.DataFrame:
     """The family `decays`: log2(1 + requests a window), the mean of all windows so far and of what lately counts more:
     a window counts half of one that came a half-life later."""
-    objects, window = items["user_id"].cat.codes.to_numpy(), items["window"].to_numpy()
+    objects, window, count = (c.to_numpy() for c in (items["user_id"].cat.codes, items["window"], items["count"]))
     keep = 0.5 ** (1 / np.array(HALF_LIVES))[:, None]
     state = np.zeros((len(HALF_LIVES), objects.max() + 1))
     out = np.empty((len(items), len(HALF_LIVES)), np.float32)
     order = np.argsort(window, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(window[order])) + 1):
         state *= keep
-        state[:, objects[rows]] += (1 - keep) * items["count"].to_numpy()[rows]
+        state[:, objects[rows]] += (1 - keep) * count[rows]
         out[rows] = np.log2(1 + state[:, objects[rows]]).T
     table = {f"decays_{h}": column for h, column in zip(HALF_LIVES, out.T)}
     table["decays_ever"] = np.log2(1 + items["total"].to_numpy() / (window + 1))
