@@ -1,7 +1,6 @@
 """The room from raw files to the fusion, on generated cascades; real ones are read where they lie beside us."""
 
 import json
-import runpy
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp import features, paths, tracks
+from smp import features, tracks
 from smp.disk.store import read_table
 from smp.folds import load_folds
 from smp.oof import holdout_of, parts_of
@@ -34,18 +33,8 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cascade")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("input", "output", "submissions"):
-            (folder / name).mkdir()
-            patch.setenv(f"SMP_{name.upper()}", str(folder / name))
-        patch.setenv("SMP_PROFILE", "small")
-        demo.write(folder / "input" / "cascade", 100, seed=2)
-        for name, arguments in TINY.items():
-            patch.setattr(sys, "argv", ["train.py", *arguments])
-            runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="__main__")
-        yield paths.output("cascade")
+def output(run_room):
+    return run_room("cascade", lambda folder: demo.write(folder, 100, seed=2), TINY)
 
 
 def metrics_of(folder):

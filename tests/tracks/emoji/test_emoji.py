@@ -38,20 +38,11 @@ def made_up_sentences(strings, shards):
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("emoji")
+def output(run_room):
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("input", "output", "submissions"):
-            (folder / name).mkdir()
-            patch.setenv(f"SMP_{name.upper()}", str(folder / name))
-        patch.setenv("SMP_PROFILE", "small")
         patch.setattr("smp.tracks.emoji.features.sentences.embed_texts", made_up_sentences)
         patch.setattr("smp.tracks.emoji.networks.embed_texts", made_up_sentences)
-        demo.write(folder / "input" / "emoji", 300, 1)
-        for name, arguments in TINY.items():
-            patch.setattr(sys, "argv", ["train.py", *arguments])
-            runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="__main__")
-        yield paths.output("emoji")
+        yield run_room("emoji", lambda folder: demo.write(folder, 300, 1), TINY)
 
 
 def task(folder, name, **splits):

@@ -1,8 +1,7 @@
 """The room: files that are not as they should be, features by hand, and what may not change a feature."""
 
 import json
-import runpy
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,10 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from smp import paths, tracks
+from smp import tracks
 from smp.errors import DataError
 from smp.folds import load_folds
 from smp.oof import holdout_of, parts_of
-from smp.paths import ROOT
 from smp.tracks.load import load_data
 from smp.tracks.microvideo import demo
 from smp.tracks.microvideo.features import channel, counters
@@ -52,17 +50,8 @@ def generated(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory, generated):
-    folder = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMP_INPUT", str(generated.parent))
-        patch.setenv("SMP_OUTPUT", str(folder / "output"))
-        patch.setenv("SMP_SUBMISSIONS", str(folder / "submissions"))
-        patch.setenv("SMP_PROFILE", "small")
-        for name, arguments in TINY.items():
-            patch.setattr(sys, "argv", ["train.py", *arguments])
-            runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="__main__")
-        yield paths.output("microvideo")
+def output(run_room, generated):
+    return run_room("microvideo", lambda folder: shutil.copytree(generated, folder), TINY)
 
 
 def test_it_reads_what_a_crawl_may_hold(tmp_path):

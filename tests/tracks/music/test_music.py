@@ -41,19 +41,10 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("music")
+def output(run_room):
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("input", "output", "submissions"):
-            (folder / name).mkdir()
-            patch.setenv(f"SMP_{name.upper()}", str(folder / name))
-        patch.setenv("SMP_PROFILE", "small")
         patch.setattr(demo, "RECORDED", 40)
-        demo.write(folder / "input" / "music", 240, 1, 0.2)
-        for name, arguments in TINY.items():
-            patch.setattr(sys, "argv", ["train.py", *arguments])
-            runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="__main__")
-        yield paths.output("music")
+        yield run_room("music", lambda folder: demo.write(folder, 240, 1, 0.2), TINY)
 
 
 def write(folder: Path, tracks: str, albums: str = "", artists: str = "") -> Path:

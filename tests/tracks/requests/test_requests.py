@@ -1,21 +1,18 @@
 """The room from raw requests to the fusion: every count, ranking and policy against one written out."""
 
 import json
-import runpy
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from smp import features, paths, tracks
+from smp import features, tracks
 from smp.errors import DataError
 from smp.folds import load_folds
 from smp.models.cachemamba import CacheMamba, CacheTransformer
 from smp.nn.loop import Training
 from smp.oof import holdout_of, parts_of
-from smp.paths import ROOT
 from smp.tracks.load import load_data
 from smp.tracks.requests import demo, networks
 from smp.tracks.requests.features import counts
@@ -36,21 +33,16 @@ TINY = {
 }
 
 
+def write_few(folder):
+    demo.write(folder, 24, seed=3)
+    (folder / "window.json").write_text('{"requests": 200}')
+
+
 @pytest.fixture(scope="module")
-def output(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("requests")
+def output(run_room):
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("input", "output", "submissions"):
-            (folder / name).mkdir()
-            patch.setenv(f"SMP_{name.upper()}", str(folder / name))
-        patch.setenv("SMP_PROFILE", "small")
         patch.setattr(demo, "REQUESTS", 200)
-        demo.write(folder / "input" / "requests", 24, seed=3)
-        (folder / "input" / "requests" / "window.json").write_text('{"requests": 200}')
-        for name, arguments in TINY.items():
-            patch.setattr(sys, "argv", ["train.py", *arguments])
-            runpy.run_path(str(ROOT / "exp" / name / "train.py"), run_name="__main__")
-        yield paths.output("requests")
+        yield run_room("requests", write_few, TINY)
 
 
 def trace(folder, objects, length=5, **more):
@@ -272,5 +264,5 @@ def test_a_network_begins_at_the_decayed_counts_learns_and_is_kept(output, tmp_p
     pred = fitted.predict(inputs, later)
     fitted.save(tmp_path)
     np.testing.assert_allclose(networks.Fitted.load(tmp_path).predict(inputs, later), pred, rtol=1e-6)
-    asked = data.items["requests"].iloc[0] * fitted.met
+    asked = data.items["requests"].iloc[0] * fitted.shape["met"]
     assert (np.exp2(pred) - 1).sum() == pytest.approx(asked, rel=1e-6)
