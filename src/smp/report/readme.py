@@ -110,23 +110,25 @@ def experiments() -> str:
 
 
 def result_table(scores: pd.DataFrame) -> str:
-    """A Markdown table of each track's final experiment and of the best single model beside it: two metrics each."""
+    """A Markdown table of each track's final experiment, two metrics each, and of the best single model beside it."""
     rows = []
     for (name, data), table in scores.groupby(["track", "data"]):
-        track = tracks.get(name)
-        headline = track.task.metrics[0]
-        single = table[table["experiment"] != track.final]
-        single = single.sort_values(f"holdout_{headline.name}", ascending=not headline.greater_is_better).head(1)
-        for row in pd.concat([table[table["experiment"] == track.final], single]).to_dict("records"):
+        track, metrics = tracks.get(name), tracks.get(name).task.metrics[:2]
+        headline = metrics[0]
+
+        def said(row: dict, part: str, metrics=metrics) -> str:
+            return ", ".join(f"{m.name.upper()} {row[f'{part}_{m.name}']:.4f}" for m in metrics)
+
+        is_final = table["experiment"] == track.final
+        by = f"holdout_{headline.name}"
+        [single, *_] = table[~is_final].sort_values(by, ascending=not headline.greater_is_better).to_dict("records")
+        for row in table[is_final].to_dict("records"):
             parts = [p for p in ("forward", "holdout") if pd.notna(row.get(f"{p}_{headline.name}"))]
-            shown = {
-                p: ", ".join(f"{m.name.upper()} {row[f'{p}_{m.name}']:.4f}" for m in track.task.metrics[:2])
-                for p in parts
-            }
+            shown = {"track": name, "data": data, "posts": row["cv_rows"], "model": row["experiment"]}
+            shown |= {part: said(row, part) for part in parts}
+            shown["best single model: holdout"] = f"{single['experiment']}: {said(single, 'holdout')}"
             share = {"share of ceiling": f"{row['share_of_ceiling']:.1%}"} if pd.notna(row["share_of_ceiling"]) else {}
-            rows.append(
-                {"track": name, "data": data, "posts": row["cv_rows"], "model": row["experiment"], **shown, **share}
-            )
+            rows.append(shown | share)
     return markdown(pd.DataFrame(rows).astype(object))
 
 
