@@ -46,6 +46,11 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
     measured, projected = (pd.read_csv(folder / f"{name}.csv") for name in ("representations", "projected"))
     assert (measured.select_dtypes("number").drop(columns=["image_overhead", "text_overhead"]) > 0).all(axis=None)
     assert list(projected["gpus"]) == [1, 8]
+    bench("gpu", "--models", "small-CLIP", "--posts", "16", "--batch-size", "8", "--workers", "0", "--repeats", "2")
+    table_of = pd.read_csv(folder / "gpu.csv")
+    on_gpu = ["encoding_device_gb", "training_device_gb", "launching"]
+    speeds = table_of.select_dtypes("number").drop(columns=[*on_gpu, "image_overhead", "text_overhead"])
+    assert (speeds > 0).all(axis=None) and table_of[on_gpu].isna().all(axis=None)
     full.readme()
     lines = (tmp_path / "exp" / "README.md").read_text().splitlines()
     assert lines[2] == "| stage | seconds, 200 posts | seconds, 2,000 posts | growth | peak GB, 2,000 posts |"

@@ -11,7 +11,7 @@ import pytest
 from smp import features, paths, runner, tracks
 from smp.disk.store import read_table
 from smp.errors import DataError
-from smp.experiment import Experiment, Weight
+from smp.experiment import Experiment, Weight, parse_run
 from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.metrics import mape
@@ -195,6 +195,21 @@ def test_bending_to_the_median_lowers_the_percentage_error_of_a_model_of_the_mea
         bent["cv"]["mape"] < plain["cv"]["mape"] - 0.003
         and bent["forward"]["every"]["mean"] < plain["forward"]["every"]["mean"]
     )
+
+
+def test_a_variant_that_an_experiment_names_has_values_of_its_own(demo_run, monkeypatch):
+    large = {"large": {"seeds": (7, 8), "label_blocks": 3}}
+
+    def seeds_and_blocks(*arguments):
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        made = parse_run("exp950_test/train.py", Config, "image", {"seeds": (5,)}, large)
+        return made.name.partition("@")[2], made.config.seeds, made.config.label_blocks
+
+    blocks = Config().label_blocks
+    assert seeds_and_blocks() == ("", (5,), blocks)
+    assert seeds_and_blocks("--variant", "other") == ("other", (5,), blocks)
+    assert seeds_and_blocks("--variant", "large") == seeds_and_blocks("--variant=large") == ("large", (7, 8), 3)
+    assert seeds_and_blocks("--seeds", "1", "--variant", "large") == ("large", (1,), 3)
 
 
 def test_a_weight_that_does_not_exist_is_refused(run):

@@ -271,6 +271,43 @@ def test_a_submissions_folder_that_cannot_be_written_is_said_before_the_first_st
         stages.main("video")
 
 
+RANKS = """
+import json
+import pathlib
+import sys
+
+from smp.nn.parallel import once, process_group, ranks
+
+TRACK, GROUP, PARENTS = "video", "representations", ()
+
+with process_group():
+    rank, world = ranks()
+    pathlib.Path(__file__).with_name(f"rank{rank}").write_text(json.dumps([world, sys.argv[1:]]))
+    if "--fail" in sys.argv and rank:
+        sys.exit("error: no such thing")
+    once(int, 1)
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_learns_from_pixels_runs_on_every_gpu(tmp_path, monkeypatch, capfd, fails):
+    """Two ranks, on the CPU."""
+    monkeypatch.setattr(paths, "gpus", lambda: 2)
+    monkeypatch.setattr(catalog, "EXPERIMENTS", tmp_path)
+    script = tmp_path / "exp950_a" / "train.py"
+    script.parent.mkdir()
+    script.write_text(RANKS)
+    stage = catalog.Stage("exp950_a", "video", "representations", arguments=("--fail",) if fails else ("--x", "1"))
+    job = stages.Job("exp950_a", stages.run_script, stage, False)
+    if fails:
+        with pytest.raises(SystemExit, match="exp950_a: stopped with exit code 1; run the same command again"):
+            job.end()
+        assert "error: no such thing" in capfd.readouterr().err
+    else:
+        job.end()
+        assert [json.loads((script.parent / f"rank{r}").read_text()) for r in (0, 1)] == [[2, ["--x", "1"]]] * 2
+
+
 def test_list_says_what_is_done_and_an_unknown_stage_is_refused(two_stages, capsys):
     stages.main("video", list_=True)
     assert capsys.readouterr().out.count("to do") == 2

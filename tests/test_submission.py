@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smp import paths, submission
-from smp.disk.store import write_table
+from smp import features, paths, submission
+from smp.disk.store import write_embeddings, write_table
 from smp.errors import DataError
 from smp.tracks.load import load_data
 
@@ -66,6 +66,12 @@ def test_external_inputs_of_parents_are_declared(finished):
         "used": "true",
         "details": "account_counters, my_own",
     }
+
+
+def test_embeddings_of_an_experiments_own_prefix_are_not_external_data_and_a_users_are(finished):
+    for name, note in (("clip_h14_image", {"key": "k"}), ("my_image", {})):
+        write_embeddings(paths.features("image"), name, pd.Index(["a"]), np.zeros((1, 2)), note)
+    assert [features.is_external("image", name) for name in ("clip_h14_image", "my_image")] == [False, True]
 
 
 def test_unfinished_or_incomplete_experiments_write_nothing(finished):

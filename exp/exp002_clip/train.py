@@ -1,6 +1,9 @@
 """Frozen CLIP features of every post. Parents: exp000_small_clip (small profile). Asks: what do pretrained picture and
 text features add? (Table 1, CLIP)
 
+A variant is a backbone: `--variant dfn5b`, then `--variant dfn5b --parent exp002_clip@dfn5b` of exp001_clip_ft. In the
+small profile exp000's small CLIP, trained on the pairs at hand, stands in for all of them.
+
 Writes <prefix>_image and <prefix>_text (n, d), and <prefix>_tokens, the token-level features that exp001_clip_ft
 trains from. Runs on torchrun's ranks too.
 """
@@ -22,7 +25,7 @@ PARENTS = ("exp000_small_clip",)
 @dataclass(frozen=True)
 class Config(Settings):
     media = True
-    model: str = "ViT-B-32"
+    model: str = "ViT-L-14"
     pretrained: str = "openai"
     prefix: str = "clip"
     description: Description = "title+tags"  # r of eq. 3; open: most titles say a word or nothing, tags say too much
@@ -34,6 +37,14 @@ class Config(Settings):
         return {weights.parent.name: source_hash(weights)} if weights else {}
 
 
+# GFLOP a picture and a full text, parameters; ViT-L-14 itself: GFL14
+VARIANTS = {
+    "b32": {"model": "ViT-B-32", "pretrained": "openai", "prefix": "clip_b32"},
+    "dfn2b": {"model": "ViT-L-14-quickgelu", "pretrained": "dfn2b", "prefix": "clip_dfn2b"},
+    "dfn5b": {"model": "ViT-H-14-quickgelu", "pretrained": "dfn5b", "prefix": "clip_dfn5b"},
+    "pe": {"model": "PE-Core-L-14-336", "pretrained": "meta", "prefix": "clip_pe"},
+    "siglip2": {"model": "ViT-SO400M-16-SigLIP2-384", "pretrained": "webli", "prefix": "clip_siglip2"},
+}
 SMALL = {
     "model": "local-dir:exp000_small_clip",
     "pretrained": "",
@@ -49,4 +60,4 @@ def make(run: Run) -> dict:
 
 
 if __name__ == "__main__":
-    run_make(__file__, Config, TRACK, make, SMALL)
+    run_make(__file__, Config, TRACK, make, SMALL, variants=VARIANTS)

@@ -1,6 +1,7 @@
 """What one experiment states: its config, its command line, and everything its artifacts depend on."""
 
 import json
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -77,10 +78,18 @@ class Run:
         return paths.lock(self.track, self.name)
 
 
-def parse_run(script: str, config_class: type, track: str, small: dict | None = None) -> Run:
-    """The command line of an experiment: every field of its config, the folds, a variant's name, --force."""
+def parse_run(
+    script: str, config_class: type, track: str, small: dict | None = None, variants: dict[str, dict] | None = None
+) -> Run:
+    """The command line of an experiment: every field of its config, the folds, a variant's name, --force.
+
+    small: values of the small profile. variants: of the variants that the experiment names itself.
+    """
     name, profile = Path(script).resolve().parent.name, paths.profile()
-    default = replace(config_class(), **(small or {})) if profile == "small" else config_class()
+    named = ArgumentParser(add_help=False, allow_abbrev=False)
+    named.add_argument("--variant")
+    values = (variants or {}).get(named.parse_known_args()[0].variant, {})
+    default = replace(config_class(), **((small or {}) if profile == "small" else {}) | values)
 
     def options(
         config: Annotated[config_class, tyro.conf.arg(name="")] = default,

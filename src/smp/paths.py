@@ -115,6 +115,21 @@ def submissions(track: str) -> Path:
     return folder / "demo" if is_demo(track) else folder
 
 
+def gpus() -> int:
+    """The GPUs that this process may use."""
+    if not any(os.path.exists(driver) for driver in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")):
+        return 0  # no driver of a GPU: on Linux, Windows' Linux, AMD
+    import torch  # seconds to import: only asked where there is one
+
+    # Asks the driver without starting CUDA: after is_available() a forked stage could not start it any more.
+    return torch.cuda.device_count()
+
+
+def ranks_here() -> int:
+    """How many of torchrun's ranks share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+
+
 def profile() -> Literal["full", "small"]:
     """SMP_PROFILE where set, else full where CUDA is available and small elsewhere."""
     chosen = os.environ.get("SMP_PROFILE")
@@ -122,12 +137,7 @@ def profile() -> Literal["full", "small"]:
         return chosen
     if chosen:
         raise DataError(f"SMP_PROFILE={chosen}: must be full or small")
-    if not any(os.path.exists(driver) for driver in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")):
-        return "small"  # no driver of a GPU: on Linux, Windows' Linux, AMD
-    import torch  # seconds to import: only asked where there is one
-
-    # Asks the driver without starting CUDA: after is_available() a forked stage could not start it any more.
-    return "full" if torch.cuda.device_count() else "small"
+    return "full" if gpus() else "small"
 
 
 def keep_profile() -> None:

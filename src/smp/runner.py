@@ -228,16 +228,18 @@ def run_make(
     make: Callable[[Run], dict],
     small: dict | None = None,
     shared: bool = False,
+    variants: dict[str, dict] | None = None,
 ) -> None:
     """Entry point of an experiment that predicts no label itself: one that makes features, or answers a question.
 
     Every one of torchrun's ranks calls `make(run)`, which returns what metrics.json is to hold; rank 0 alone claims the
-    folder and writes. A finished run is left alone. shared: of several processes, as `open_folder` has it.
+    folder and writes. A finished run is left alone. shared: of several processes, as `open_folder` has it. small,
+    variants: as `parse_run` has them.
     """
     from smp.nn.parallel import once, process_group  # torch: seconds to import
 
     with one_line_errors(), process_group():
-        run = parse_run(script, config_class, track, small)
+        run = parse_run(script, config_class, track, small, variants)
         if not once(open_folder, run, shared):
             once(print, f"{run.name}: finished earlier, nothing to do")
             return

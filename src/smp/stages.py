@@ -73,6 +73,8 @@ def main(
 ) -> None:
     """From official files to submission files; finished stages are skipped.
 
+    What learns from pixels runs on all GPUs that are there.
+
     Args:
         which: a track, which runs what it ends in; representations, learnt from pixels; studies, which answer a
             question each; systems, of the research tracks; or all. Nothing named: the submissions of the challenge.
@@ -260,9 +262,24 @@ def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> int:
 
 
 def run_script(stage: Stage, force: bool) -> None:
-    """Run a stage's script as `python exp/<name>/train.py` would."""
-    sys.argv = [f"exp/{stage.name}/train.py", *stage.arguments, *(["--force"] if force else [])]
-    runpy.run_path(str(stage.script), run_name="__main__")
+    """Run a stage's script as `python exp/<name>/train.py` would; one that learns from pixels, where there are several
+    GPUs, as `torchrun --nproc-per-node=GPUS` would."""
+    arguments = [*stage.arguments, *(["--force"] if force else [])]
+    if stage.group == "representations" and (gpus := paths.gpus()) > 1:
+        from torch.distributed import run  # the agent of torchrun: it starts a process a GPU
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+        print(f"  {gpus} GPUs: a process each", flush=True)
+        try:
+            run.main(["--standalone", f"--nproc-per-node={gpus}", str(stage.script), *arguments])
+        except ChildFailedError:  # which the rank told
+            sys.exit(1)
+        except SignalException as stopped:
+            sys.exit(128 + stopped.sigval)
+    else:
+        sys.argv = [f"exp/{stage.name}/train.py", *arguments]
+        runpy.run_path(str(stage.script), run_name="__main__")
 
 
 class Job:

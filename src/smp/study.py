@@ -66,24 +66,26 @@ def cross_predict(
     """Out-of-fold predictions of every labelled post, a column a seed.
 
     Raises DataError where the folds are not blocks in time. Costs: `fit_seconds`, mean processor time of a fit (which
-    does not grow when other work shares the machine), and `fit_mb`, the mean growth of the process's peak memory while
-    it ran (Linux; elsewhere NaN).
+    does not grow when other work shares the machine, and knows nothing of a GPU's), `fit_wall_seconds`, and `fit_mb`,
+    the mean growth of the process's peak memory while it ran (Linux; elsewhere NaN).
     """
-    tables, seconds, megabytes = [], [], []
+    tables, seconds, walls, megabytes = [], [], [], []
     parts = fold_parts(parts_of(data, folds, tracks.get(track).split))
     if parts[-1].kind != "holdout":
         raise DataError("a study's holdout is the last fold in time: run it without --scheme")
     for part in parts:
         columns = {}
         for seed in seeds:
-            before, started = _reset_peak(), time.process_time()
+            before, started, wall = _reset_peak(), time.process_time(), time.perf_counter()
             columns[f"seed{seed}"] = fit_predict(part, seed)
             seconds.append(time.process_time() - started)
+            walls.append(time.perf_counter() - wall)
             megabytes.append(_peak() - before)
         tables.append(pd.DataFrame(columns, index=data.ids[part.query]))
     table = pd.concat(tables).reindex(folds.index)
     table.insert(0, "fold", folds["fold"])
-    return table, {"fit_seconds": float(np.mean(seconds)), "fit_mb": float(np.mean(megabytes))}
+    costs = {"fit_seconds": seconds, "fit_wall_seconds": walls, "fit_mb": megabytes}
+    return table, {name: float(np.mean(values)) for name, values in costs.items()}
 
 
 def seed_scores(track: str, data: Data, folds: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Training: what learns and what must not, exact resume, the same losses however the work is split."""
 
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -159,6 +160,7 @@ def test_two_ranks_give_the_losses_of_one_process(tiny, tmp_path):
     torch.testing.assert_close(two["history"], one["history"], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(two["features"], one["features"], rtol=2**-9, atol=2e-4)  # float16
     assert two["steps"] == one["steps"] == 16
+    assert torch.equal(two["losses"], one["losses"]) and two["accuracy"] == one["accuracy"]  # a fold, a rank
 
 
 def test_classes_without_posts_get_no_probability_and_cost_nothing(tiny, tmp_path):
@@ -221,6 +223,26 @@ def test_out_of_fold_losses_are_of_models_that_did_not_see_the_post(tiny, tmp_pa
     again, _ = out_of_fold(changed, fold, tmp_path / "again")
     rows = np.flatnonzero(fold == 0)[1:]  # fold 0's own labels never reach the model that judges it
     np.testing.assert_array_equal(table["loss"].iloc[rows], again["loss"].iloc[rows])
+
+
+def test_a_fold_without_a_picture_is_left_out(tiny, tmp_path):
+    fold = np.arange(120) // 40
+    tiny.write_store(tmp_path, tiny.make_posts(), missing=tuple(np.flatnonzero(fold == 1)))
+    table, accuracy = out_of_fold(tiny.make_task(tmp_path), fold, tmp_path)
+    assert np.isfinite(table["loss"]).tolist() == (fold != 1).tolist() and accuracy["after"]["rows"] == 80
+    assert not (tmp_path / "fold1.pt").exists()
+    with pytest.raises(DataError, match="no training post has a class and a readable picture"):
+        out_of_fold(tiny.make_task(tmp_path), np.where(fold == 1, 0, -1), tmp_path)
+
+
+@pytest.mark.parametrize("unfrozen", [0, 1])
+def test_what_a_worker_is_sent_is_small_and_makes_the_same_batches(tiny, tmp_path, unfrozen):
+    inputs = pixel_task(tiny, tmp_path, TrainConfig(unfreeze_image=unfrozen)).inputs
+    sent = pickle.dumps(inputs)
+    plain, opened = (i.batch(np.array([3, 5]), seed=1) for i in (inputs, pickle.loads(sent)))
+    assert same(plain, opened)
+    assert all(array.tobytes()[:64] not in sent for array in inputs.store._maps.values()), "names of maps alone"
+    assert not unfrozen or plain["pixels"].dtype == torch.uint8
 
 
 def pixel_task(tiny, folder, train):

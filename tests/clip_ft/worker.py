@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from smp.clip_ft.extract import store_features
-from smp.clip_ft.fit import fit
+from smp.clip_ft.fit import fit, out_of_fold
 from smp.clip_ft.train import TrainConfig
 from smp.disk.store import read_embeddings
 from smp.encoders import Loading
@@ -23,7 +23,9 @@ with process_group():
     _, step, history = fit(task, np.ones(120, bool), folder / name, "all")
     loading = Loading(batch_size=16, workers=0, precision="fp32", shard_size=32)
     store_features(step, task.inputs, task.posts.index, folder / name, "clip_ft", "key", loading, budget=(2,) * 7)
+    table, accuracy = out_of_fold(task, np.arange(120) % 3, folder / name)
     if ranks()[0] == 0:
         features = torch.from_numpy(np.array(read_embeddings(folder / name, "clip_ft")[1]))
         steps = len(torch.load(folder / name / "all.pt", weights_only=True)["history"])
-        torch.save({"history": history, "features": features.float(), "steps": steps}, folder / f"{name}.out")
+        made = {"history": history, "features": features.float(), "steps": steps, "accuracy": accuracy}
+        torch.save({**made, "losses": torch.from_numpy(table["loss"].to_numpy())}, folder / f"{name}.out")

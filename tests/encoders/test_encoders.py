@@ -1,7 +1,10 @@
 """Every kind of encoder against a direct call of its network, on pictures of which some are broken."""
 
 import json
+import multiprocessing
+import pickle
 import shutil
+import types
 
 import numpy as np
 import open_clip
@@ -13,12 +16,14 @@ from PIL import Image
 from torch.nn.functional import normalize
 
 from smp.disk.store import read_embeddings
-from smp.encoders import Loading, contrastive, descriptions, encode_posts
+from smp.encoders import Loading, base, contrastive, descriptions, encode_posts
 from smp.encoders.clip import Clip, image_encoder, load_clip, text_encoder
 from smp.encoders.contrastive import SmallClip, pretrain
+from smp.encoders.frames import frame_encoder
 from smp.encoders.hf import blip, packaged_minilm, transformers_text
 from smp.encoders.timm_image import timm_encoder
 from smp.errors import DataError
+from smp.nn.parallel import precision_on
 
 LOADING = Loading(batch_size=3, workers=0, precision="fp32", shard_size=4)
 IDS = pd.Index(list("abcdefg"), name="post_id")
@@ -72,15 +77,81 @@ def test_texts_are_encoded_whole_and_token_by_token(clip, tmp_path):
     np.testing.assert_array_equal(tokens[ids == "e"], tokens[ids == "f"])
 
 
-def test_other_weights_or_data_are_encoded_anew_and_the_same_not(clip, pictures, tmp_path):
-    def made(clip, data):
-        encode_posts(image_encoder(clip), pictures, IDS, tmp_path, "clip", data, LOADING)
+def test_other_weights_data_or_precision_are_encoded_anew_and_another_model_refused(
+    clip, pictures, tmp_path, monkeypatch
+):
+    def made(source, data):
+        encode_posts(image_encoder(clip._replace(source=source)), pictures, IDS, tmp_path, "clip", data, LOADING)
         return (tmp_path / "clip_image.npy").stat().st_mtime_ns
 
-    first = made(clip, "data")
-    assert made(clip, "data") == first
-    second = made(clip, "other data")
-    assert second != first and made(clip._replace(source="other weights"), "other data") != second
+    first = made("tiny 0123456789abcdef", "data")
+    assert made("tiny 0123456789abcdef", "data") == first
+    second = made("tiny 0123456789abcdef", "other data")
+    third = made("tiny fedcba9876543210", "other data")
+    assert len({first, second, third}) == 3
+    with pytest.raises(DataError, match=r"clip_image.npy: features of tiny fedc.*; keep both with another --prefix"):
+        made("large fedcba9876543210", "other data")
+    assert made("tiny fedcba9876543210", "other data") == third
+    with monkeypatch.context() as patch:
+        patch.setattr(base, "precision_on", lambda target, precision: "bf16")  # as on a GPU
+        assert made("tiny fedcba9876543210", "other data") != third
+
+
+def test_the_cpu_computes_in_full_precision_and_a_gpu_in_what_is_asked_for():
+    assert precision_on(torch.device("cpu"), "bf16") == "fp32"
+    assert [precision_on(torch.device("cuda", 1), p) for p in ("fp32", "bf16", "fp16")] == ["fp32", "bf16", "fp16"]
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_may_start_afresh(clip, pictures, tmp_path, method):
+    """What is sent to them holds no network and no map of the store, and they make the same batches."""
+    image, text = image_encoder(clip), text_encoder(clip)
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(method, force=True)
+    try:
+        for workers in (0, 1):
+            loading = Loading(batch_size=3, workers=workers, precision="fp32", shard_size=4)
+            encode_posts(image, pictures, IDS, tmp_path / str(workers), "clip", "data", loading)
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    found = [read_embeddings(tmp_path / str(workers), "clip_image")[1] for workers in (0, 1)]
+    np.testing.assert_array_equal(*found)
+    network = sum(p.numel() for p in clip.net.visual.parameters())
+    for encoder in (image, text, *blip("random"), timm_encoder("test_vit", "random"), transformers_text("minilm")):
+        for sent in (encoder, frame_encoder(encoder, 2)) if encoder.reads == "image" else (encoder,):
+            batches = pickle.loads(pickle.dumps(base._Batches(sent, ["a"], [np.array([0])])))  # as multiprocessing does
+            assert len(batches) == 1 and not any(isinstance(v, torch.nn.Module) for v in vars(batches).values())
+    assert len(pickle.dumps(base._Batches(image, pictures, []))) < network
+
+
+def test_the_weights_of_a_local_file_keep_the_settings_of_their_tag(tmp_path, monkeypatch):
+    file, seen = tmp_path / "w.safetensors", []
+    file.write_bytes(b"weights")
+    net = types.SimpleNamespace(eval=lambda: None)
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", lambda *a, **k: seen.append((a, k)) or (net, 0, 0))
+    monkeypatch.setattr("smp.encoders.clip.hub_files", lambda repo, choices: seen.append((repo, choices)) or tmp_path)
+    load_clip("ViT-B-32", f"openai={file}")
+    assert seen[-1][1]["force_quick_gelu"] and seen[-1][1]["pretrained"] == str(file)
+    load_clip("ViT-B-32", f"laion2b_s34b_b79k={file}")
+    assert not seen[-1][1]["force_quick_gelu"]
+    with pytest.raises(DataError, match=rf"activation .* write TAG={file}, TAG one of openai, laion400m_e31"):
+        load_clip("ViT-B-32", str(file))
+    load_clip("ViT-H-14-378-quickgelu", str(file))  # of one tag alone
+    assert seen[-1][1]["force_quick_gelu"] and seen[-1][1]["image_resize_mode"] == "squash"
+    (tmp_path / "pytorch_model.bin").write_bytes(b"weights")
+    load_clip("ViTamin-S", "datacomp1b")  # a tag that names a file
+    assert seen[-2] == ("jienengchen/ViTamin-S", [["pytorch_model.bin"]])
+    assert seen[-1][1]["pretrained"] == str(tmp_path / "pytorch_model.bin")
+
+
+def test_half_precision_weights_are_computed_with_in_full(tmp_path):
+    import transformers
+
+    shutil.copytree(packaged_minilm(), tmp_path / "half", ignore=shutil.ignore_patterns("*.safetensors"))
+    net = transformers.AutoModel.from_pretrained(packaged_minilm(), local_files_only=True).half()
+    net.save_pretrained(tmp_path / "half")
+    assert next(transformers.AutoModel.from_pretrained(tmp_path / "half").parameters()).dtype == torch.float16
+    assert {p.dtype for p in transformers_text(str(tmp_path / "half")).module.parameters()} == {torch.float32}
 
 
 def test_another_size_or_file_of_weights_is_another_source(tmp_path):

@@ -88,6 +88,35 @@ def test_a_run_killed_between_two_names_does_not_write_the_first_again(tmp_path,
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("at", range(10))
+def test_joining_goes_on_where_it_was_killed_and_the_disk_holds_each_array_once(tmp_path, monkeypatch, at):
+    """Killed after each of the eight shards was appended, before it is deleted; and before each array is named."""
+    largest, sizes = [], []
+
+    def size():
+        return sum(f.stat().st_size for f in tmp_path.glob(".*/*") if f.name.endswith((".npy", ".whole")))
+
+    def stop(*_):
+        largest.append(size())
+        if len(largest) == at + 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        plain = shards.adopt_embeddings
+        patch.setattr(shards.os, "fsync", stop)
+        patch.setattr(shards, "adopt_embeddings", lambda *a: (stop(), plain(*a)))
+        patch.setattr(shards, "_join", lambda *a, join=shards._join: (sizes.append(size()), join(*a)))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, Computer())
+    assert max(largest) <= max(sizes) + 6 * 12 + 128, "the largest shard and a header more"
+    again = Computer()
+    run(tmp_path, again)
+    assert again.seen == [] and not list(tmp_path.glob(".*"))
+    np.testing.assert_array_equal(read_embeddings(tmp_path, "a")[1], dense(np.arange(23)))
+    ids, b = read_embeddings(tmp_path, "b")
+    assert ids.tolist() == IDS.repeat(LENGTHS).tolist() and (b == ragged(np.arange(23)).values).all()
+
+
 def test_another_key_is_computed_anew(tmp_path):
     run(tmp_path, Computer())
     again = Computer()

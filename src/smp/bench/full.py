@@ -57,15 +57,18 @@ TABLES = (
     (
         "representations",
         "projected",
-        "**Projected to the full SMPD on GPUs**, from FLOPs counted and bytes and decoding times measured; an A100's\n"
-        "312 bf16 TFLOP/s used to 35 %, 8 decoding processes a GPU; training: one model of all posts, one a fold:\n\n",
+        "**Projected to the full SMPD on GPUs**, from FLOPs and operations counted, bytes and decoding measured; an\n"
+        "A100's 312 bf16 TFLOP/s used to 35 %, 8 decoding processes a GPU, 7 microseconds to launch an operation;\n"
+        "training, of one model of all posts and one a fold, takes the larger of its two bounds at least:\n\n",
         {
             "model": "model",
             "gpus": "GPUs",
             "encode_hours": "network, minutes",
             "decode_hours": "decoding, minutes",
             "limit": "limit of encoding",
-            "train_hours": "training, minutes",
+            "train_hours": "training by FLOPs, minutes",
+            "launch_hours": "training by launches, minutes",
+            "operations": "operations a step",
             "pictures_gb": "pictures, GB",
             "store_gb": "store, GB",
             "features_gb": "features, GB",

@@ -1,11 +1,13 @@
 """Measurements: `python -m smp.bench tabular`, and `representations` (encoders, CLIP_FT)."""
 
+import math
 import multiprocessing
 import resource
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,9 @@ from smp.oof import Part, cross_fit, parts_of
 from smp.tracks import demo
 from smp.tracks.base import Data
 from smp.tracks.image import read as image
+
+if TYPE_CHECKING:
+    from smp.encoders import Loading
 
 FAMILIES, SPLIT = tracks.get("image").families, tracks.get("image").split
 BLOCKS = 20  # of earlier labels
@@ -153,9 +158,10 @@ def representations(
     posts: int = 128,
     batch_size: int = 64,
     workers: int = 1,
-    projected: tuple[str, ...] = ("ViT-B-32", "ViT-L-14"),
+    projected: tuple[str, ...] = ("ViT-B-32", "ViT-L-14", "ViT-H-14-quickgelu"),
     tflops: float = 312,
     utilisation: float = 0.35,
+    launch: float = 7,
 ) -> None:
     """Encoding against the bare network, training from the store against encoding in every epoch, and what the full
     SMPD would cost on GPUs. Random weights, pictures drawn at SMPD's size, generated descriptions.
@@ -171,6 +177,7 @@ def representations(
         projected: architectures whose cost is projected from FLOPs.
         tflops: peak of the GPU projected for in bf16, 1e12 a second; the default is an A100's, the paper's GPU.
         utilisation: share of it that is reached.
+        launch: microseconds in which Python and the driver hand one operation of a step to a GPU.
     """
     from smp.clip_ft import cost  # torch: seconds to import
     from smp.encoders import Loading
@@ -178,17 +185,12 @@ def representations(
     rows, loading = [], Loading(batch_size=batch_size, workers=workers)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        demo.generate(folder / "input", max(posts, 2000), False, only=("image",))
-        table = image.read(folder / "input" / "smpd_image")[0].items.iloc[:posts]
-        pictures = cost.draw_pictures(folder / "pictures", posts)
+        table, pictures = drawn(posts, folder)
         size = sum(Path(p).stat().st_size for p in pictures) / posts
         for model in models:
             where = folder / model
-            made = measured(cost.extraction, model, table, pictures, where, loading)
-            row = {"model": model, "posts": posts, "extraction_peak_gb": made.pop("peak_gb")} | made
-            for kind in ("image", "text"):
-                row[f"{kind}_overhead"] = made[f"{kind}_bare"] / made[f"{kind}_store"] - 1
-                row[f"{kind}_bound"] = "loader" if made[f"{kind}_loader"] < made[f"{kind}_bare"] else "network"
+            row = encoding(model, table, pictures, where, loading)
+            del row["device_gb"]
             for name, from_store in (("store", True), ("again", False)):
                 made = measured(cost.epoch, model, table, pictures, where, from_store, workers)
                 row |= {f"{name}_epoch_s": made["epoch_seconds"], f"{name}_peak_gb": made["peak_gb"]}
@@ -199,9 +201,9 @@ def representations(
         costs = []
         for model in projected:
             made = measured(cost.flops, model, classes, round(rows[-1]["tokens"]))
-            costs += [
-                project(model, made, rows[-1]["tokens"], size, decode, gpus, tflops * utilisation) for gpus in (1, 8)
-            ]
+            made |= measured(cost.stepping, model, classes, round(rows[-1]["tokens"]), 128, 1)
+            reached = {"decode": decode, "tflops": tflops * utilisation, "launch": launch}
+            costs += [project(model, made, rows[-1]["tokens"], size, gpus, **reached) for gpus in (1, 8)]
     for made, name in ((rows, "representations"), (costs, "projected")):
         path = paths.output("image") / "bench" / f"{name}.csv"
         with replacing(path) as aside:
@@ -209,33 +211,72 @@ def representations(
         print(pd.DataFrame(made).round(3).T.to_string())
 
 
+def drawn(posts: int, folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Generated posts, and pictures for them, in `folder`."""
+    from smp.clip_ft import cost
+
+    demo.generate(folder / "input", max(posts, 2000), False, only=("image",))
+    table = image.read(folder / "input" / "smpd_image")[0].items.iloc[:posts]
+    return table, cost.draw_pictures(folder / "pictures", posts)
+
+
+def encoding(model: str, posts: pd.DataFrame, pictures: list[str], folder: Path, loading: "Loading") -> dict:
+    """A row of what `smp.clip_ft.cost.extraction` measured, and what limits it: network or loader."""
+    from smp.clip_ft import cost
+
+    made = measured(cost.extraction, model, posts, pictures, folder, loading)
+    row = {"model": model, "posts": len(posts), "extraction_peak_gb": made.pop("peak_gb")} | made
+    for kind in ("image", "text"):
+        row[f"{kind}_overhead"] = made[f"{kind}_bare"] / made[f"{kind}_store"] - 1
+        row[f"{kind}_bound"] = "loader" if made[f"{kind}_loader"] < made[f"{kind}_bare"] else "network"
+    return row
+
+
 def project(
-    model: str, flops: dict, tokens: float, picture_bytes: float, decode: float, gpus: int, tflops: float
+    model: str,
+    made: dict,
+    tokens: float,
+    picture_bytes: float,
+    gpus: int,
+    *,
+    decode: float,
+    tflops: float,
+    launch: float,
 ) -> dict[str, float]:
     """What the full SMPD costs with 8 decoding processes a GPU: PFLOPs, GB and hours of each step, and what limits it.
 
-    times_fewer_flops: a training step's that encodes its posts again, over those of a step that reads the store.
+    Training has two bounds and takes the larger of them at least: `train_hours`, by FLOPs, and `launch_hours`, as a
+    step's operations are handed over one by one. times_fewer_flops: a training step's that encodes its posts again,
+    over those of a step that reads the store.
 
-    flops: of smp.clip_ft.cost. tokens: a description's. decode: seconds of a core a picture. tflops: a GPU's, reached.
-    Encoding is divided over the GPUs; so is a training step, except for the pass of the prompts, which every GPU makes.
+    made: of `flops` and `stepping` in smp.clip_ft.cost. tokens: a description's. decode: seconds of a core a picture.
+    tflops: a GPU's, reached. launch: microseconds an operation. Encoding is divided over the GPUs; so is a step of the
+    model of all posts, except for the pass of the prompts, which every GPU makes; a fold's model is one GPU's alone.
     """
     train = round(FULL * 305_613 / 486_194)
     pflops = {
-        "encode": FULL * (flops["picture"] + flops["text"]) / 1e15,
-        "describe": FULL * flops["describe"] / 1e15,
+        "encode": FULL * (made["picture"] + made["text"]) / 1e15,
+        "describe": FULL * made["describe"] / 1e15,
     }
-    steps = 4 * (FULL + (SPLIT.blocks - 1) * train) / 128  # four epochs of the model for all posts, and of one a fold
-    step = flops["prompts"] + 128 / gpus * flops["heads"]
+    turns = math.ceil(SPLIT.blocks / gpus)  # trainings of folds, one after another
+    fold = turns * train * (SPLIT.blocks - 1) / SPLIT.blocks
+    steps = {"all": 4 * FULL / 128, "fold": 4 * fold / 128}  # of four epochs
+    step, alone = (made["prompts"] + 128 / n * made["heads"] for n in (gpus, 1))
     hours = {k: v * 1e3 / tflops / gpus / 3600 for k, v in pflops.items()}
-    hours |= {"decode": FULL * decode / 8 / gpus / 3600, "train": steps * step / 1e12 / tflops / 3600}
-    dim, again = flops["dim"], 128 * (flops["picture"] + flops["text"]) / gpus
+    hours |= {
+        "decode": FULL * decode / 8 / gpus / 3600,
+        "train": (steps["all"] * step + steps["fold"] * alone) / 1e12 / tflops / 3600,
+        "launch": sum(steps.values()) * made["operations"] * launch / 1e6 / 3600,
+    }
+    dim, again = made["dim"], 128 * (made["picture"] + made["text"]) / gpus
     return {
         "model": model,
         "gpus": gpus,
         "times_fewer_flops": (again + step) / step,
         **{f"{k}_pflop": v for k, v in pflops.items()},
         "step_gflop": step / 1e9,
-        "prompts_gflop": flops["prompts"] / 1e9,
+        "prompts_gflop": made["prompts"] / 1e9,
+        "operations": made["operations"],
         **{f"{k}_hours": v for k, v in hours.items()},
         "limit": "decoding" if hours["decode"] > hours["encode"] else "network",
         "pictures_gb": FULL * picture_bytes / 1e9,

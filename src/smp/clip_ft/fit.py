@@ -19,8 +19,9 @@ from smp.clip_ft.train import Step, TrainConfig, train
 from smp.disk.store import write_table
 from smp.encoders import descriptions, picture_paths
 from smp.encoders.clip import augmentation, load_clip
+from smp.encoders.pixels import placed
 from smp.errors import DataError
-from smp.nn.parallel import autocast, device, load_checkpoint, once, ranks, seeded, sum_over_ranks
+from smp.nn.parallel import ahead, autocast, device, each_apart, load_checkpoint, once, ranks, seeded, sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def fit(task: Task, allowed: np.ndarray, folder: Path, name: str) -> tuple[Step,
     once(write_table, folder / f"{name}_prototypes.parquet", chosen)
 
     net = task.net if task.train.frozen else copy.deepcopy(task.net)
-    towers = Towers(net.to(device()), task.tokenizer)
+    towers = Towers(placed(net, device()), task.tokenizer)
     with seeded(task.train.seed):
         V, T = class_means(towers, task, chosen)
         model = ClipFT(towers.text, towers.scale, _names(task), V, T, task.model).to(device())
@@ -123,17 +124,20 @@ def out_of_fold(task: Task, fold: np.ndarray, folder: Path) -> tuple[pd.DataFram
     """Every folded post's classification losses from a model that did not see it, and its class by every branch.
 
     fold: (n,) its fold, negative where it has none (test posts). Returns the table of `classify` by post_id, rows of
-    NaN for posts without a class or a picture; and the branches' accuracy and mean loss before and after training. Rank
-    0 classifies.
+    NaN for posts without a class or a picture; and the branches' accuracy and mean loss before and after training. A
+    fold's model is one rank's alone. Raises DataError where no fold has such posts.
     """
-    parts: dict[str, list[pd.DataFrame]] = {"before": [], "after": []}
-    for k in np.unique(fold[fold >= 0]):
-        before, after, _ = fit(task, (fold >= 0) & (fold != k), folder, f"fold{k}")
+    judged = [k for k in np.unique(fold[fold >= 0]).tolist() if (task.usable & (fold == k)).any()]
+    if not judged:
+        raise DataError(f"{folder}: no training post has a class and a readable picture; run python -m smp.check")
+
+    def before_and_after(k: int) -> list[pd.DataFrame]:
+        steps = fit(task, (fold >= 0) & (fold != k), folder, f"fold{k}")[:2]
         rows = np.flatnonzero((fold == k) & task.usable)
-        for name, step in (("before", before), ("after", after)):
-            parts[name].append(once(classify, step, task.inputs, rows, task.train.precision, task.train.workers))
+        return [classify(step, task.inputs, rows, task.train.precision, task.train.workers) for step in steps]
+
     accuracy = {}
-    for name, tables in parts.items():
+    for name, tables in zip(("before", "after"), zip(*each_apart(before_and_after, judged))):
         said = pd.concat(tables)
         right = said[BRANCHES].eq(pd.Series(task.inputs.label[said.index], said.index), axis=0).mean()
         accuracy[name] = {"rows": len(said), **right.round(4).to_dict(), "loss": round(float(said["loss"].mean()), 4)}
@@ -156,10 +160,10 @@ def class_means(towers: Towers, task: Task, chosen: pd.DataFrame, batch_size: in
     sums = torch.zeros(2, len(task.classes), task.inputs.store.dim, dtype=torch.float64, device=target)
     starts = list(range(0, len(rows), batch_size))[rank::world]
     stream = task.inputs.stream([rows[i : i + batch_size] for i in starts], workers=task.train.workers)
-    for start, tensors in zip(starts, stream):
+    for start, tensors in zip(starts, ahead(stream, target)):
         part = slice(start, start + batch_size)
         with autocast(target, task.train.precision):
-            image = towers.features({k: v.to(target) for k, v in tensors.items()}).image
+            image = towers.features(tensors).image
             text = towers.titles(words[part])
         for total, features, counts in zip(sums, (image, text), weight[:, part, None].to(target)):
             total.index_add_(0, label[part].to(target), features.double() * counts)

@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 from smp.disk.pictures import load_rgb
 from smp.disk.store import read_embeddings
 from smp.encoders.base import BLANK
+from smp.encoders.pixels import split
 from smp.errors import DataError
-from smp.nn.parallel import device, loader
+from smp.nn.parallel import loader
 
 
 class Store:
@@ -23,9 +24,10 @@ class Store:
 
     def __init__(self, folder: Path, prefix: str, ids: pd.Index):
         """`<prefix>_image`, `_text` and `_tokens` of the posts `ids`. Raises DataError when one is missing."""
-        self._image = _aligned(folder, f"{prefix}_image", ids)
-        self._text = _aligned(folder, f"{prefix}_text", ids)
-        keys, self._tokens = read_embeddings(folder, f"{prefix}_tokens")
+        image, self._image_at = _aligned(folder, f"{prefix}_image", ids)
+        text, self._text_at = _aligned(folder, f"{prefix}_text", ids)
+        keys, tokens = read_embeddings(folder, f"{prefix}_tokens")
+        self._maps = {"image": image, "text": text, "tokens": tokens}
         owner = ids.get_indexer(keys)  # a post's tokens lie together
         if (owner < 0).any():
             raise DataError(
@@ -35,17 +37,23 @@ class Store:
         self._start = np.zeros(len(ids), np.int64)
         first = np.flatnonzero(np.diff(owner, prepend=-1))
         self._start[owner[first]] = first
-        self.dim = self._image[0].shape[1]
+        self.dim = image.shape[1]
+
+    def __getstate__(self) -> dict:
+        """What another process is sent: the maps' names, for their contents would be sent whole."""
+        return self.__dict__ | {"_maps": {name: array.filename for name, array in self._maps.items()}}
+
+    def __setstate__(self, state: dict) -> None:
+        maps = {name: np.load(file, mmap_mode="r", allow_pickle=False) for name, file in state["_maps"].items()}
+        self.__dict__ = state | {"_maps": maps}
 
     def image(self, rows: np.ndarray) -> np.ndarray:
         """(B, d) float16; zeros where the picture is missing."""
-        array, place = self._image
-        return array[place[rows]]
+        return self._maps["image"][self._image_at[rows]]
 
     def text(self, rows: np.ndarray) -> np.ndarray:
         """(B, d) float16."""
-        array, place = self._text
-        return array[place[rows]]
+        return self._maps["text"][self._text_at[rows]]
 
     def tokens(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(B, l, d) float16, padded with zeros to the longest description, and its mask (B, l)."""
@@ -53,13 +61,13 @@ class Store:
         mask = np.arange(max(length.max(initial=0), 1)) < length[:, None]
         out = np.zeros((*mask.shape, self.dim), np.float16)
         first = np.repeat(self._start[rows] - (np.cumsum(length) - length), length)
-        out[mask] = self._tokens[first + np.arange(length.sum())]
+        out[mask] = self._maps["tokens"][first + np.arange(length.sum())]
         return out, mask
 
     def has_image(self) -> np.ndarray:
         """(n,) bool: the posts whose picture could be read."""
-        array, place = self._image
-        return np.concatenate([array[place[i : i + 65536]].any(1) for i in range(0, len(place), 65536)])
+        rows = np.arange(len(self._image_at))
+        return np.concatenate([self.image(rows[i : i + 65536]).any(1) for i in range(0, len(rows), 65536)])
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,8 @@ class Inputs:
     """All posts as the model reads them. `paths` and `transform` serve an unfrozen picture tower, `texts` and
     `tokenize` an unfrozen text tower; None where the tower is frozen and the store is read instead.
 
-    label: (n,) class, -1 where unknown. augment: the transform in training.
+    label: (n,) class, -1 where unknown. transform, augment: of a picture, outside training and in it; the batches hold
+    uint8, which the towers normalise.
     """
 
     store: Store
@@ -101,14 +110,22 @@ class Inputs:
     def _picture(self, row: int, seed: int | None) -> Tensor:
         picture = load_rgb(self.paths[row]) or BLANK
         if seed is None:
-            return self.transform(picture)
+            return self._plain(picture)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed * 1_000_003 + row)
-            return self.augment(picture)
+            return self._augmented(picture)
+
+    @cached_property
+    def _plain(self) -> Callable:
+        return split(self.transform)[0]
+
+    @cached_property
+    def _augmented(self) -> Callable:
+        return split(self.augment)[0]
 
     def stream(self, batches: Sequence[np.ndarray], seed: int | None = None, workers: int = 0) -> Iterator:
         """The tensors of one batch of rows after another, made by worker processes (0: by this one)."""
-        return loader(_Batches(self, batches, seed), workers, batch_size=None, pin_memory=device().type == "cuda")
+        return loader(_Batches(self, batches, seed), workers, batch_size=None)
 
 
 class _Batches(Dataset):

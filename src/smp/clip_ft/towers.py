@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from smp.clip_ft.model import Features
-from smp.encoders.clip import TextTower
+from smp.encoders.clip import TextTower, scale_of
 from smp.errors import DataError
 
 HEADS = ("ln_post", "proj", "attn_pool", "attnpool", "norm", "fc_norm", "head", "ln_final", "text_projection")
@@ -20,10 +20,14 @@ class Towers(nn.Module):
         self.net = net.requires_grad_(False).eval()
         self.text = TextTower(net, tokenizer)
         self.scale = float(net.logit_scale.exp())  # 1 / temperature of the pretraining
+        self.normalised = scale_of(net)
 
     def features(self, batch: dict[str, Tensor]) -> Features:
-        """A batch's features: read where the store gave them, else computed from `pixels` and `ids`."""
-        image = batch["image"].float() if "image" in batch else _unit(self.net.encode_image(batch["pixels"]))
+        """A batch's features: read where the store gave them, else computed from `pixels` (uint8) and `ids`."""
+        if "image" in batch:
+            image = batch["image"].float()
+        else:
+            image = _unit(self.net.encode_image(self.normalised(batch["pixels"])))
         if "ids" not in batch:
             return Features(image, batch["text"].float(), batch["tokens"].float(), batch["mask"])
         ids = self.text.crop(batch["ids"])

@@ -152,6 +152,19 @@ def write_embeddings(
     write_table(keys, pd.DataFrame(index=pd.Index(ids, name="post_id")), note)
 
 
+def adopt_embeddings(folder: Path, name: str, ids: pd.Index, file: Path, note: dict[str, str]) -> None:
+    """As `write_embeddings`, of a float16 array that lies in `file` of the same disk: renamed, not copied.
+
+    Where it is not there any more, a killed run renamed it.
+    """
+    keys = folder / f"{name}.ids.parquet"
+    keys.unlink(missing_ok=True)
+    if file.exists():
+        with writing(folder / f"{name}.npy"):
+            os.replace(file, folder / f"{name}.npy")
+    write_table(keys, pd.DataFrame(index=pd.Index(ids, name="post_id")), note)
+
+
 def read_embeddings(folder: Path, name: str) -> tuple[pd.Index, np.ndarray]:
     """The post ids (n,) and the memory-mapped float16 array (n, d). Raises DataError when the pair is not whole."""
     keys, values = folder / f"{name}.ids.parquet", folder / f"{name}.npy"

@@ -1,5 +1,6 @@
 """The shape all encoders share: a frozen network and its preprocessing, run over every post into the store."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +23,11 @@ from smp.disk.pictures import load_rgb
 from smp.disk.store import read_embeddings, read_note
 from smp.encoders.components import pca
 from smp.encoders.inputs import Description, descriptions, picture_paths
+from smp.encoders.pixels import placed
 from smp.encoders.shards import Batch, Compute, Ragged, into_store, is_stored
+from smp.errors import DataError
 from smp.nn import Precision
-from smp.nn.parallel import autocast, device, loader, once, ranks
+from smp.nn.parallel import ahead, autocast, device, leaving, loader, once, precision_on, ranks
 from smp.tracks.load import fingerprint, load_data, media_key
 
 BLANK = Image.new("RGB", (32, 32))  # stands in for an unreadable picture; its row is zeroed afterwards
@@ -34,9 +37,10 @@ BLANK = Image.new("RGB", (32, 32))  # stands in for an unreadable picture; its r
 class Encoder:
     """Pictures or texts in, embeddings out.
 
-    reads: what the items of a batch are. prepare: the items of a batch -> tensors, in a worker process. encode: those
-    tensors on the device -> {output: (B, d), or (values (sum of lengths, d), lengths (B,))}. source: model and weights
-    in words; it goes into the cache key and the metrics.
+    reads: what the items of a batch are. prepare: the items of a batch -> tensors, in a worker process, to which it is
+    sent (so no function inside a function); pictures as uint8. encode: those tensors on the device -> {output: (B, d),
+    or (values (sum of lengths, d), lengths (B,))}. source: model and weights' hash in words; it goes into the cache key
+    and the metrics.
     """
 
     module: nn.Module
@@ -63,20 +67,33 @@ def encode_posts(
     """Encode every post and store the outputs as `<prefix>_<output>`; finished and half-finished work is kept.
 
     items: (n,) paths of pictures or videos, or texts. What is missing or unreadable gets a zero row, and is counted.
-    Texts are encoded in order of length. `data_key` names the posts and settings the items were made from.
+    Texts are encoded in order of length. `data_key` names the posts and settings the items were made from. Raises
+    DataError where another model's features have the name.
     """
     names = [f"{prefix}_{output}" for output in encoder.outputs]
     code = source_hash(__file__, encoder.encode.__code__.co_filename)
-    key = blake2b(repr((data_key, encoder.source, code, names)).encode(), digest_size=8).hexdigest()
+    made_by = encoder.source, code, precision_on(device(), loading.precision)
+    key = blake2b(repr((data_key, made_by, names)).encode(), digest_size=8).hexdigest()
     if is_stored(folder, names, key):
         return
+    for name in names:
+        other = read_note(folder / f"{name}.ids.parquet").get("source", encoder.source)
+        if _model(other) != _model(encoder.source):
+            raise DataError(
+                f"{folder / name}.npy: features of {other}; keep both with another --prefix, or delete them to have "
+                f"those of {encoder.source}"
+            )
     if ranks()[0] == 0:
         print(f"{prefix}: {len(items)} posts through {encoder.source}", file=sys.stderr)
     order = np.array([len(text) for text in items]) if encoder.reads == "text" else None
     compute = _compute(encoder, items, dict(zip(encoder.outputs, names)), loading)
-    into_store(
-        folder, names, ids, compute, key=key, order=order, batch_size=loading.batch_size, shard_size=loading.shard_size
-    )
+    sizes, note = {"batch_size": loading.batch_size, "shard_size": loading.shard_size}, {"source": encoder.source}
+    into_store(folder, names, ids, compute, key=key, note=note, order=order, **sizes)
+
+
+def _model(source: str) -> str:
+    """A source without hashes: other weights of one model replace its features, another model's do not."""
+    return re.sub(r"\b[0-9a-f]{16}\b", "", source)
 
 
 def encode_track(
@@ -116,43 +133,37 @@ def _count_zero_rows(folder: Path, name: str, step: int = 2**16) -> int:
 
 
 class _Batches(Dataset):
-    """Batch number -> prepared tensors, and which items could be read."""
+    """Batch number -> prepared tensors, and which items could be read. Sent to workers: without the network."""
 
     def __init__(self, encoder: Encoder, items: Sequence, batches: Sequence[np.ndarray]):
-        self.encoder, self.items, self.batches = encoder, items, batches
+        self.reads, self.prepare, self.items, self.batches = encoder.reads, encoder.prepare, items, batches
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, number: int) -> tuple[Any, Tensor | None]:
+    def __getitem__(self, number: int) -> tuple[Any, list[bool] | None]:
         items = [self.items[i] for i in self.batches[number]]
-        if self.encoder.reads != "image":  # paths of videos are read by the encoder itself
-            return self.encoder.prepare(items), None
+        if self.reads != "image":  # paths of videos are read by the encoder itself
+            return self.prepare(items), None
         pictures = [load_rgb(path) for path in items]
-        readable = torch.tensor([picture is not None for picture in pictures])
-        return self.encoder.prepare([picture or BLANK for picture in pictures]), readable
+        readable = [picture is not None for picture in pictures]
+        return self.prepare([picture or BLANK for picture in pictures]), readable
 
 
 def _compute(encoder: Encoder, items: Sequence, names: dict[str, str], loading: Loading) -> Compute:
     target = device()
-    encoder.module.requires_grad_(False).eval().to(target)
+    placed(encoder.module.requires_grad_(False).eval(), target)
 
     def compute(batches: Sequence[np.ndarray]) -> Iterator[Batch]:
-        prepared = loader(
-            _Batches(encoder, items, batches),
-            loading.workers,
-            batch_size=None,
-            pin_memory=target.type == "cuda",
-            prefetch_factor=4 if loading.workers else None,
-        )
-        waiting = None  # a batch is copied to the host when the next is already under way on the device
-        for tensors, readable in prepared:
-            made = _forward(encoder, _to(tensors, target), loading.precision)
+        prepared = loader(_Batches(encoder, items, batches), loading.workers, batch_size=None)
+        waiting = None  # on its way to the host while the device is at work on the next
+        for tensors, readable in ahead(prepared, target):
+            made = leaving(_forward(encoder, tensors, loading.precision))
             if waiting is not None:
-                yield _to_host(*waiting, names)
+                yield _arrays(*waiting, names)
             waiting = made, readable
         if waiting is not None:
-            yield _to_host(*waiting, names)
+            yield _arrays(*waiting, names)
 
     return compute
 
@@ -160,24 +171,19 @@ def _compute(encoder: Encoder, items: Sequence, names: dict[str, str], loading: 
 @torch.inference_mode()
 def _forward(encoder: Encoder, tensors: Any, precision: Precision) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
     with autocast(next(encoder.module.parameters()).device, precision):
-        return encoder.encode(tensors)
+        made = encoder.encode(tensors)
+    wanted = {name: made[name] for name in encoder.outputs}
+    return {k: (v[0].half(), v[1]) if isinstance(v, tuple) else v.half() for k, v in wanted.items()}
 
 
-def _to(tensors: Any, target: torch.device) -> Any:
-    if isinstance(tensors, Tensor):
-        return tensors.to(target, non_blocking=True)
-    return {name: tensor.to(target, non_blocking=True) for name, tensor in tensors.items()}
-
-
-def _to_host(made: dict, readable: Tensor | None, names: dict[str, str]) -> Batch:
-    """Float16 on the host; rows of unreadable pictures become zeros."""
-    batch = {}
+def _arrays(arriving: Callable[[], dict], readable: Sequence[bool] | None, names: dict[str, str]) -> Batch:
+    """What has reached the host, under the store's names; rows of unreadable pictures become zeros."""
+    made, batch = arriving(), {}
     for output, name in names.items():
         if isinstance(made[output], tuple):
-            values, lengths = made[output]
-            batch[name] = Ragged(values.half().cpu().numpy(), lengths.cpu().numpy())
+            batch[name] = Ragged(*(part.numpy() for part in made[output]))
         else:
-            batch[name] = made[output].half().cpu().numpy()
+            batch[name] = made[output].numpy()
             if readable is not None:
-                batch[name][~readable.numpy()] = 0
+                batch[name][~np.array(readable)] = 0
     return batch

@@ -1,6 +1,7 @@
 """Any open_clip model, from the hub, a file or a folder: its encoders, and its text tower opened up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +15,12 @@ from torchvision.transforms import Compose, RandomHorizontalFlip
 from smp import paths
 from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
-from smp.encoders.weights import check_weights, hub_folder, reading
+from smp.encoders.pixels import Scale, split, stacked
+from smp.encoders.weights import check_weights, hub_files, reading
 from smp.errors import DataError
 
 WEIGHTS, CARD = "open_clip_model.safetensors", "open_clip_config.json"  # of an open_clip folder
+OLDER = "open_clip_pytorch_model.bin"  # where a repository holds no safetensors
 PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -43,8 +46,9 @@ def _local_folder(model: str) -> Path | None:
 def load_clip(model: str, pretrained: str = "") -> Clip:
     """Load an open_clip model.
 
-    model: a built-in name with `pretrained` a tag or a local file, or `local-dir:FOLDER`, the folder (below output/, if
-    relative) of an open_clip_config.json and its weights. Raises DataError when the weights are not to be had.
+    model: a built-in name with `pretrained` a tag, TAG=FILE (that tag's weights as a local file) or a file, or
+    `local-dir:FOLDER`, the folder (below output/, if relative) of an open_clip_config.json and its weights. Raises
+    DataError when the weights are not to be had, and for a file where the model's tags differ in activation or pixels.
     """
     if folder := _local_folder(model):
         source, file = model, folder / WEIGHTS
@@ -54,22 +58,39 @@ def load_clip(model: str, pretrained: str = "") -> Clip:
                 raise DataError(f"{folder / name}: no such file; make it with: python exp/{folder.name}/train.py")
         settings = {}
     else:
-        source, file = f"{model} {pretrained}", Path(pretrained)
-        tag = open_clip.get_pretrained_cfg(model, pretrained)
-        if tag:
-            file = hub_folder(tag.get("hf_hub", "").rstrip("/"), [WEIGHTS]) / WEIGHTS
-        elif not file.is_file():
-            tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none; see open_clip.list_models()"
-            raise DataError(f"{model} {pretrained}: neither a weights file nor a tag of this model (tags: {tags})")
-        settings = {
-            "pretrained": str(file),
-            "force_quick_gelu": tag.get("quick_gelu", False),  # the activation the weights were trained with
-            **{f"image_{k}": tag[k] for k in PREPROCESS if k in tag},
-        }
+        source, (file, tag) = f"{model} {pretrained}", _weights(model, pretrained)
+        settings = {"pretrained": str(file), **_trained_with(tag)}
     check_weights(file)
     with reading(file, model):  # not whole, of another model, or more than weights
         net, _, transform = open_clip.create_model_and_transforms(model, **settings)
     return Clip(net.eval(), transform, open_clip.get_tokenizer(model), f"{source} {source_hash(file)}")
+
+
+def _weights(model: str, pretrained: str) -> tuple[Path, dict]:
+    """The file that `pretrained` names, and the tag whose settings it was trained with."""
+    name, _, local = pretrained.partition("=")
+    tag, file = open_clip.get_pretrained_cfg(model, name), Path(local or pretrained)
+    if tag and not local:
+        owner, repo, own = tag["hf_hub"].split("/", 2)
+        choices = [[own]] if own else [[WEIGHTS], [OLDER]]  # some tags name a file
+        folder = hub_files(f"{owner}/{repo}", choices)
+        return next(folder / n for (n,) in choices if (folder / n).exists()), tag
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if not file.is_file() or (local and not tag):
+        known = ", ".join(tags) or "none; see open_clip.list_models()"
+        raise DataError(f"{model} {pretrained}: neither a weights file nor a tag of this model (tags: {known})")
+    if not tag and len({repr(_trained_with(open_clip.get_pretrained_cfg(model, other))) for other in tags}) > 1:
+        raise DataError(
+            f"{model} {pretrained}: its weights may be trained with one activation or another, on other pixels; write "
+            f"TAG={pretrained}, TAG one of {', '.join(tags)}"
+        )
+    return file, tag or (open_clip.get_pretrained_cfg(model, tags[0]) if tags else {})
+
+
+def _trained_with(tag: dict) -> dict:
+    """A tag's activation and pixels, as open_clip takes them."""
+    pixels = {f"image_{k}": tag[k] for k in PREPROCESS if k in tag}
+    return {"force_quick_gelu": tag.get("quick_gelu", False), **pixels}
 
 
 def augmentation(clip: Clip, crop: float) -> Callable:
@@ -79,35 +100,64 @@ def augmentation(clip: Clip, crop: float) -> Callable:
     return Compose([RandomHorizontalFlip(), cut])
 
 
+def scale_of(net: nn.Module) -> Scale:
+    """What an open_clip model's pixels are normalised by."""
+    card = open_clip.transform.PreprocessCfg(**getattr(net.visual, "preprocess_cfg", {}))
+    return Scale(tuple(card.mean), tuple(card.std))
+
+
 def image_encoder(clip: Clip) -> Encoder:
     """f_I: output `image` (B, d) of unit length, as CLIP compares them."""
 
-    def prepare(pictures: list) -> Tensor:
-        return torch.stack([clip.transform(picture) for picture in pictures])
+    resized, scale = split(clip.transform)
 
     def encode(pixels: Tensor) -> dict[str, Tensor]:
-        return {"image": F.normalize(clip.net.encode_image(pixels).float(), dim=-1)}
+        return {"image": F.normalize(clip.net.encode_image(scale(pixels)).float(), dim=-1)}
 
-    return Encoder(clip.net, "image", prepare, encode, ("image",), clip.source)
+    return Encoder(clip.net, "image", partial(stacked, resized), encode, ("image",), clip.source)
 
 
 def text_encoder(clip: Clip) -> Encoder:
     """f_T of the paper's eq. 3: `text` (B, d), h at the pooled token, and `tokens` (sum of lengths, d), H: the
     description's own tokens, without start, end and padding. Both of unit length."""
     tower = TextTower(clip.net, clip.tokenizer)
+    prepare = partial(_tokenized, clip.tokenizer, tower.pools_end_of_causal)
 
-    def prepare(texts: list) -> Tensor:
-        return tower.crop(clip.tokenizer(texts))
-
-    def encode(ids: Tensor) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
-        pooled, tokens = tower(tower.embed(ids), ids)
-        own = tower.own_tokens(ids)
+    def encode(batch: dict[str, Tensor]) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
+        pooled, tokens = tower(tower.embed(batch["ids"]), batch["ids"])
+        own = tokens.flatten(0, 1)[batch["own"]]
         return {
             "text": F.normalize(pooled.float(), dim=-1),
-            "tokens": (F.normalize(tokens[own].float(), dim=-1), own.sum(1)),
+            "tokens": (F.normalize(own.float(), dim=-1), batch["lengths"]),
         }
 
     return Encoder(clip.net, "text", prepare, encode, ("text", "tokens"), clip.source)
+
+
+def _tokenized(tokenizer: Callable, crops: bool, texts: Sequence[str]) -> dict[str, Tensor]:
+    """ids (B, L); own (sum of lengths,), the places of the texts' own tokens in the flattened ids; lengths (B,).
+
+    The places are found here, for on a GPU a mask would make the host wait.
+    """
+    ids = cropped(tokenizer(texts)) if crops else tokenizer(texts)
+    mask = own_tokens(tokenizer, ids)
+    return {"ids": ids, "own": mask.flatten().nonzero().squeeze(1), "lengths": mask.sum(1)}
+
+
+def own_tokens(tokenizer: Callable, ids: Tensor) -> Tensor:
+    """(B, L) bool: the text's own tokens, neither start, end nor padding."""
+    end = getattr(tokenizer, "eot_token_id", None)
+    if end is None:  # a Hugging Face tokenizer behind open_clip's face
+        special = torch.tensor(tokenizer.tokenizer.all_special_ids, device=ids.device)
+        return ~torch.isin(ids, special)
+    place = torch.arange(ids.shape[1], device=ids.device)  # by place: the padding's id 0 is also a real token
+    return (place > 0) & (place < (ids == end).int().argmax(1, keepdim=True))
+
+
+def cropped(ids: Tensor) -> Tensor:
+    """Ids (B, L) without the columns after the longest text, which are padding."""
+    used = (ids != 0).any(0).nonzero()
+    return ids[:, : int(used.max()) + 1] if len(used) else ids
 
 
 class TextTower:
@@ -166,12 +216,7 @@ class TextTower:
 
     def own_tokens(self, ids: Tensor) -> Tensor:
         """(B, L) bool: the text's own tokens, neither start, end nor padding."""
-        end = getattr(self.tokenizer, "eot_token_id", None)
-        if end is None:  # a Hugging Face tokenizer behind open_clip's face
-            special = torch.tensor(self.tokenizer.tokenizer.all_special_ids, device=ids.device)
-            return ~torch.isin(ids, special)
-        place = torch.arange(ids.shape[1], device=ids.device)  # by place: the padding's id 0 is also a real token
-        return (place > 0) & (place < (ids == end).int().argmax(1, keepdim=True))
+        return own_tokens(self.tokenizer, ids)
 
     @property
     def pools_end_of_causal(self) -> bool:
@@ -180,7 +225,4 @@ class TextTower:
 
     def crop(self, ids: Tensor) -> Tensor:
         """Padding after the longest text cut off, where it changes nothing."""
-        if not self.pools_end_of_causal:
-            return ids
-        used = (ids != 0).any(0).nonzero()
-        return ids[:, : int(used.max()) + 1] if len(used) else ids
+        return cropped(ids) if self.pools_end_of_causal else ids

@@ -1,8 +1,9 @@
 """Videos through a picture encoder: frames taken uniformly over the clip, each encoded, their embeddings averaged."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import av
@@ -74,20 +75,21 @@ def frame_encoder(pictures: Encoder, frames: int) -> Encoder:
     The row of a video without a readable frame is zero, and rows stay aligned with the paths.
     """
 
-    def prepare(paths: list[str]) -> dict[str, Tensor]:
-        clips = [read_frames(path, frames) for path in paths]
-        counts = torch.tensor([len(clip) for clip in clips])
-        shown = [frame for clip in clips for frame in clip] or [Image.new("RGB", (32, 32))]
-        owner = torch.repeat_interleave(torch.arange(len(paths)), counts) if counts.any() else torch.zeros(1).long()
-        return {"pixels": pictures.prepare(shown), "owner": owner, "counts": counts}
-
     def encode(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         made, counts = pictures.encode(batch["pixels"]), batch["counts"]
         return {name: _mean(made[name], batch["owner"], counts) for name in pictures.outputs}
 
-    return replace(
-        pictures, reads="video", prepare=prepare, encode=encode, source=f"{pictures.source}, mean of {frames} frames"
-    )
+    prepare, source = partial(_shown, pictures.prepare, frames), f"{pictures.source}, mean of {frames} frames"
+    return replace(pictures, reads="video", prepare=prepare, encode=encode, source=source)
+
+
+def _shown(prepare: Callable, count: int, paths: list[str]) -> dict[str, Tensor]:
+    """pixels of all frames, the owner of each in 0..B-1, and how many counts (B,) each video has."""
+    clips = [read_frames(path, count) for path in paths]
+    counts = torch.tensor([len(clip) for clip in clips])
+    frames = [frame for clip in clips for frame in clip] or [Image.new("RGB", (32, 32))]
+    owner = torch.repeat_interleave(torch.arange(len(paths)), counts) if counts.any() else torch.zeros(1).long()
+    return {"pixels": prepare(frames), "owner": owner, "counts": counts}
 
 
 def _mean(values: Tensor, owner: Tensor, counts: Tensor) -> Tensor:

@@ -1,17 +1,22 @@
 """Encoders from transformers: text models, and both sides of BLIP and BLIP-2."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 import transformers
+from PIL import Image
 from torch import Tensor, nn
 
 from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
-from smp.encoders.weights import check_weights, hub_folder, reading
+from smp.encoders.pixels import fitting
+from smp.encoders.weights import check_weights, hub_files, reading
 from smp.errors import DataError
 
-NEEDED, OPTIONAL = ("config.json", "*.safetensors"), ("*.json", "*.txt")  # the tokenizer's names differ
+CONFIG, WEIGHTS = "config.json", ("*.safetensors", "pytorch_model*.bin")  # either kind; the first is preferred
+OPTIONAL = ("*.json", "*.txt")  # the tokenizer's names differ
 MAX_TOKENS = 128  # a title and its tags; longer texts are cut
 
 
@@ -24,13 +29,13 @@ def transformers_text(model: str) -> Encoder:
     folder = packaged_minilm() if model == "minilm" else _folder(model)
     with reading(folder, model):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        net = transformers.AutoModel.from_pretrained(folder, local_files_only=True)
+        net = transformers.AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
 
     def encode(tokens: dict[str, Tensor]) -> dict[str, Tensor]:
         hidden, mask = net(**tokens).last_hidden_state, tokens["attention_mask"].unsqueeze(-1)
         return {"text": (hidden * mask).sum(1) / mask.sum(1)}
 
-    return Encoder(net, "text", _tokenize(tokenizer), encode, ("text",), _source(model, folder))
+    return Encoder(net, "text", partial(_tokenized, tokenizer), encode, ("text",), _source(model, folder))
 
 
 def blip(model: str) -> tuple[Encoder, Encoder]:
@@ -51,21 +56,29 @@ def blip(model: str) -> tuple[Encoder, Encoder]:
         if kind not in kinds:
             raise DataError(f"{folder}: a model of type {kind}; give a retrieval checkpoint of BLIP or BLIP-2")
         with reading(folder, model):
-            net, source = kinds[kind].from_pretrained(folder, local_files_only=True), _source(model, folder)
+            net = kinds[kind].from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+            source = _source(model, folder)
             pictures = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
-    def prepare(images: list) -> Tensor:
-        return pictures(images, return_tensors="pt")["pixel_values"]
-
     image, text = (_blip2_image, _blip2_text) if hasattr(net, "qformer") else (_blip_image, _blip_text)
-    unit = nn.functional.normalize
+    unit, scaled = nn.functional.normalize, partial(_scaled, pictures)
+    seen, said = partial(_bytes, pictures), partial(_tokenized, tokenizer)
     return (
-        Encoder(net, "image", prepare, lambda x: {"image": unit(image(net, x).float(), dim=-1)}, ("image",), source),
         Encoder(
-            net, "text", _tokenize(tokenizer), lambda t: {"text": unit(text(net, t).float(), dim=-1)}, ("text",), source
+            net, "image", seen, lambda x: {"image": unit(image(net, scaled(x)).float(), dim=-1)}, ("image",), source
         ),
+        Encoder(net, "text", said, lambda t: {"text": unit(text(net, t).float(), dim=-1)}, ("text",), source),
     )
+
+
+def _bytes(processor: transformers.BaseImageProcessor, pictures: Sequence[Image.Image]) -> Tensor:
+    return processor(pictures, do_rescale=False, do_normalize=False, return_tensors="pt")["pixel_values"]
+
+
+def _scaled(processor: transformers.BaseImageProcessor, pixels: Tensor) -> Tensor:
+    how = processor.do_rescale, processor.rescale_factor, processor.do_normalize
+    return fitting(processor.rescale_and_normalize(pixels, *how, processor.image_mean, processor.image_std))
 
 
 def _blip_image(net: nn.Module, pixels: Tensor) -> Tensor:
@@ -89,25 +102,22 @@ def _blip2_text(net: nn.Module, tokens: dict[str, Tensor]) -> Tensor:
     return net.text_projection(out.last_hidden_state[:, 0])
 
 
-def _tokenize(tokenizer: transformers.PreTrainedTokenizerBase):
-    def prepare(texts: list[str]) -> dict[str, Tensor]:
-        cut = tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
-        return {name: cut[name] for name in ("input_ids", "attention_mask")}
-
-    return prepare
+def _tokenized(tokenizer: transformers.PreTrainedTokenizerBase, texts: list[str]) -> dict[str, Tensor]:
+    cut = tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+    return {name: cut[name] for name in ("input_ids", "attention_mask")}
 
 
 def _folder(model: str) -> Path:
     if not Path(model).is_dir():
-        return hub_folder(model, NEEDED, OPTIONAL)
-    for file in sorted(file for name in NEEDED for file in Path(model).glob(name)):
+        return hub_files(model, [(CONFIG, kind) for kind in WEIGHTS], OPTIONAL)
+    for file in sorted(file for name in (CONFIG, *WEIGHTS) for file in Path(model).glob(name)):
         check_weights(file)
     return Path(model)
 
 
 def _source(model: str, folder: Path) -> str:
     """The model's name and a hash of the files it was read from: weights, configuration, vocabulary."""
-    files = {file for pattern in (*NEEDED, *OPTIONAL) for file in folder.glob(pattern)}
+    files = {file for pattern in (*WEIGHTS, *OPTIONAL) for file in folder.glob(pattern)}
     return f"{model} {source_hash(*sorted(files))}"
 
 

@@ -1,5 +1,6 @@
 """Picture encoders from timm: ResNet, ViT and the like, with pretrained, packaged or random weights."""
 
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from smp.disk.hashes import source_hash
 from smp.encoders.base import Encoder
+from smp.encoders.pixels import split, stacked
 from smp.encoders.weights import check_weights, hub_folder, reading
 from smp.errors import DataError
 
@@ -46,13 +48,10 @@ def timm_encoder(model: str, weights: str = "hub", size: int = 0) -> Encoder:
     if weights != "random":
         made_of += f" {source_hash(file)}"
     card = resolve_model_data_config(net, {"input_size": (3, size, size)} if size else {})
-    transform = create_transform(**card, is_training=False)
-
-    def prepare(pictures: list) -> Tensor:
-        return torch.stack([transform(picture) for picture in pictures])
-
+    resized, scale = split(create_transform(**card, is_training=False))
     source = f"{model} ({made_of}, {card['input_size'][-1]} px)"
-    return Encoder(net, "image", prepare, lambda pixels: {"image": net(pixels)}, ("image",), source)
+    encode = lambda pixels: {"image": net(scale(pixels))}  # noqa: E731
+    return Encoder(net, "image", partial(stacked, resized), encode, ("image",), source)
 
 
 def _packaged() -> str:

@@ -48,6 +48,20 @@ def hub_folder(repo: str, needed: Sequence[str], optional: Sequence[str] = ()) -
     return folder
 
 
+def hub_files(repo: str, choices: Sequence[Sequence[str]], optional: Sequence[str] = ()) -> Path:
+    """`hub_folder` with the first of several sets of files that is to be had, such as safetensors before older kinds.
+
+    Raises the first set's DataError when none is.
+    """
+    refusals = []
+    for needed in choices:
+        try:
+            return hub_folder(repo, needed, optional)
+        except DataError as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
 def check_weights(file: Path) -> None:
     """Raises DataError where a pointer of Git LFS or a web page lies in the place of weights."""
     if kind := mistaken(file):

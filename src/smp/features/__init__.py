@@ -37,7 +37,9 @@ def is_external(track: str, name: str) -> bool:
     """True for features from outside the official data, which a submission has to declare."""
     if family := _families(track).get(name):
         return family.external and bool(family.inputs())
-    return name not in tracks.get(track).embeddings
+    stored = [paths.features(track) / f"{name}.{kind}" for kind in ("parquet", "ids.parquet")]
+    made_here = any(read_note(file).get("key") for file in stored)  # by an experiment under a prefix of its own
+    return not made_here and name not in tracks.get(track).embeddings
 
 
 def learn(track: str, name: str, data: Data) -> object:

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler,
 
 from smp.errors import DataError
 from smp.nn import Training, parallel
-from smp.nn.parallel import autocast
+from smp.nn.parallel import ahead, autocast
 from smp.progress import progress
 
 Batch = dict[str, Tensor]
@@ -83,14 +83,15 @@ def train(
         batches, draw, losses = epoch_batches(rows, config, seed, epoch), seed * 1000 + epoch, []
         parts = [part for batch in batches for part in np.array_split(batch[rank::world], config.accumulate)]
         counts = iter([len(part) for part in parts])
-        ready = iter(stream([part if len(part) else rows[:1] for part in parts], draw))  # no network reads nothing
+        read = stream([part if len(part) else rows[:1] for part in parts], draw)  # no network reads nothing
+        ready = ahead(read, target)
         name, silent = f"{title} epoch {epoch + 1}/{config.epochs}", _is_silent(title, rank)
         bar = progress(batches, desc=name, unit="step", disable=silent)
         with parallel.seeded(draw * world + rank):
             for batch in bar:
                 total = 0
                 for last in [False] * (config.accumulate - 1) + [True]:
-                    tensors = {k: v.to(target, non_blocking=True) for k, v in next(ready).items()}
+                    tensors = next(ready)
                     alone = world == 1 or last  # ranks exchange gradients once a step
                     with nullcontext() if alone else wrapped.no_sync(), autocast(target, config.precision):
                         made = wrapped(tensors)[: next(counts)]
