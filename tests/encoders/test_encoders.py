@@ -230,7 +230,8 @@ def test_blip2_features_lie_in_the_space_of_its_own_retrieval_scores(pictures, t
     net = transformers.Blip2ForImageTextRetrieval(config).eval()
     net.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    transformers.BlipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    processor = transformers.BlipImageProcessor(size={"height": 32, "width": 32})
+    processor.save_pretrained(tmp_path)
     image, text = blip(str(tmp_path))
     encode_posts(image, pictures, IDS, tmp_path, "blip", "data", LOADING)
     encode_posts(text, TEXTS, IDS, tmp_path, "blip", "data", LOADING)
@@ -239,7 +240,7 @@ def test_blip2_features_lie_in_the_space_of_its_own_retrieval_scores(pictures, t
     there = [0, 3, 4, 5, 6]
     with torch.no_grad():
         own = net(
-            pixel_values=image.prepare([Image.open(pictures[i]).convert("RGB") for i in there]),
+            pixel_values=processor([Image.open(pictures[i]) for i in there], return_tensors="pt")["pixel_values"],
             **text.prepare(TEXTS),
             use_image_text_matching_head=False,
         ).logits_per_image.numpy()
