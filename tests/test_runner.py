@@ -202,7 +202,7 @@ def test_a_variant_that_an_experiment_names_has_values_of_its_own(demo_run, monk
 
     def seeds_and_blocks(*arguments):
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        made = parse_run("exp950_test/train.py", Config, "image", {"seeds": (5,)}, large)
+        made = parse_run("exp950_test/train.py", Config, "video", {"seeds": (5,)}, large)
         return made.name.partition("@")[2], made.config.seeds, made.config.label_blocks
 
     blocks = Config().label_blocks

@@ -158,7 +158,7 @@ def representations(
     posts: int = 128,
     batch_size: int = 64,
     workers: int = 1,
-    projected: tuple[str, ...] = ("ViT-B-32", "ViT-L-14", "ViT-H-14-quickgelu"),
+    projected: tuple[str, ...] = ("ViT-B-32", "ViT-L-14"),
     tflops: float = 312,
     utilisation: float = 0.35,
     launch: float = 7,

@@ -92,8 +92,8 @@ def encode_posts(
 
 
 def _model(source: str) -> str:
-    """A source without hashes: other weights of one model replace its features, another model's do not."""
-    return re.sub(r"\b[0-9a-f]{16}\b", "", source)
+    """A source's first words: other weights or settings of one model replace its features, another model does not."""
+    return re.split(r" [0-9a-f]{16}\b|,| \(", source)[0]
 
 
 def encode_track(
