@@ -14,7 +14,7 @@ from smp.disk import hashes, store
 from smp.disk.store import read_table, write_embeddings, write_table
 from smp.errors import DataError
 from smp.folds import make_folds
-from smp.learners.medians import local_median
+from smp.learners.medians import median_bend
 from smp.matrix import FeatureMatrix
 from smp.metrics import MAE, SRC, mae, mape, src
 from smp.oof import Part, choosing_parts, fold_parts, parts_of, write_predictions
@@ -119,9 +119,9 @@ def test_linear_weighs_each_label_as_a_relative_error_does(level1):
 
 def test_median_weighs_each_label_as_the_track_does(level1):
     train, y = level1
-    expected = local_median(train.mean(axis=1), y, 1 / y, train.mean(axis=1))
+    expected = median_bend(train.mean(axis=1), y, 1 / y)(train.mean(axis=1))
     np.testing.assert_array_equal(learn("median", train, y, ONE, VIDEO, 0, 0)(train), expected)
-    assert not np.allclose(expected, local_median(train.mean(axis=1), y, np.ones(300), train.mean(axis=1)))
+    assert not np.allclose(expected, median_bend(train.mean(axis=1), y, np.ones(300))(train.mean(axis=1)))
 
 
 @pytest.mark.parametrize("method", stacking.METHODS)

@@ -161,7 +161,7 @@ def answer(learner: str, made: dict[str, Cell], rows: pd.DataFrame, data: Data, 
     """Whether the tail's error falls and SRC does not rise, on all rows out of fold, by the rule of smp.evidence."""
     answers, at, table = [], rows.set_index("method"), made[f"{learner}-none"][0]
     at_rows = data.ids.get_indexer(table.index)
-    y, user, fold = data.labels[at_rows], data.items["user_id"].cat.codes.to_numpy()[at_rows], table["fold"].to_numpy()
+    y, user, fold = data.labels[at_rows], data.users[at_rows], table["fold"].to_numpy()
     for method in ("copies", "smote"):
         new, old = (made[f"{learner}-{m}"][0].drop(columns="fold").to_numpy() for m in (method, "none"))
         high = y > tail

@@ -63,7 +63,7 @@ def make(run: Run) -> dict:
 
 def measure(name: str, made: Made, data: Data) -> list[dict]:
     """Scores with their spread over seeds, of all rows and of those by users seen and unseen in the training rows."""
-    user, y = data.items["user_id"].cat.codes.to_numpy(), data.labels
+    user, y = data.users, data.labels
     query = np.concatenate([part.query for part, _ in made])
     pred = np.vstack([table.to_numpy() for _, table in made])
     seen = np.concatenate([np.isin(user[part.query], user[part.train]) for part, _ in made])

@@ -71,7 +71,7 @@ def make(run: Run) -> dict:
         forward = pd.DataFrame(of_part[:-1]).mean()
         scores[name] = {f"forward_{m}": v for m, v in forward.items()}
         scores[name] |= {f"holdout_{m}": v for m, v in of_part[-1].items()}
-    user = data.items["user_id"].cat.codes.to_numpy()
+    user = data.users
     for name in [n for n in rows if n != "exp010"]:
         for where, at in (("forward", slice(0, -1)), ("holdout", slice(-1, None))):
             pairs = list(zip(made["exp010"][at], made[name][at]))

@@ -83,7 +83,7 @@ def make(run: Run) -> dict:
         made[name] = wide + (more.shape[1] if more else 0), np.concatenate(pred)
     query = np.concatenate([p.query for p in parts])
     part = np.repeat([p.name for p in parts], [len(p.query) for p in parts])
-    user = data.items["user_id"].cat.codes.to_numpy()[query]
+    user = data.users[query]
     table, answers = compare(made, y[query], user, part)
     accuracy = pd.DataFrame(json.loads((finished(TRACK, "exp001_clip_ft") / "metrics.json").read_text())["accuracy"])
     for frame, name in ((table, "representations"), (accuracy.T, "accuracy")):

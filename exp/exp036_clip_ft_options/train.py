@@ -81,7 +81,7 @@ def make(run: Run) -> dict:
         made[name] = np.concatenate([t.to_numpy() for _, t in cross_fit(folder, data.ids, parts, fit_predict)])
     query = np.concatenate([p.query for p in parts])
     part = np.repeat([p.key for p in parts], [len(p.query) for p in parts])
-    user, rows, answers = data.items["user_id"].cat.codes.to_numpy()[query], {}, []
+    user, rows, answers = data.users[query], {}, []
     for name, pred in made.items():
         pieces = [part == key for key in np.unique(part)]
         rows[name] = {m.name: np.mean([m(y[query][r], p[r]) for r in pieces for p in pred.T]) for m in METRICS}

@@ -17,7 +17,7 @@ from smp.evidence import gain
 from smp.experiment import Experiment, Run, Weight
 from smp.folds import load_folds
 from smp.learners import MLP, CatBoost, Forest, GaussianProcess, LightGBM
-from smp.learners.medians import local_median
+from smp.learners.medians import median_bend
 from smp.matrix import FeatureMatrix
 from smp.metrics import MAPE
 from smp.oof import Part, choosing_parts, cross_fit, holdout_of, parts_of
@@ -154,7 +154,7 @@ def fit_predict(config: Experiment, idea: Idea, data: Data, part: Part) -> np.nd
         pred = config.learner.fit(train, target, weight, seed).predict(query)
         if config.median_folds:
             inner = out_of_fold(config.learner, train, target, weight, seed, config.median_folds)
-            pred = local_median(inner, target, TASK.weight(target), pred)
+            pred = median_bend(inner, target, TASK.weight(target))(pred)
         columns.append(np.exp(pred) if idea.log_target else pred)
     return np.column_stack(columns)
 
@@ -166,7 +166,7 @@ def make(run: Run) -> dict:
     parts = [*choosing_parts(parts), holdout_of(parts)]
     query = np.concatenate([p.query for p in parts])
     month = np.repeat([p.name for p in parts], [len(p.query) for p in parts])
-    late, y, user = month == "holdout", data.labels[query], data.items["user_id"].cat.codes.to_numpy()[query]
+    late, y, user = month == "holdout", data.labels[query], data.users[query]
     for name, idea in IDEAS.items():
         if idea.blend:
             means[name] = np.mean([means[b] for b in idea.blend], axis=0)

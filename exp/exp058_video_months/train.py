@@ -84,7 +84,7 @@ def make(run: Run) -> dict:
         aside.write_text(markdown(table) + "\n")
     draw(pd.DataFrame(losses).groupby(month).mean(), run.folder / "months.png")
     print(table.to_string(index=False))
-    answers, user = [], data.items["user_id"].cat.codes.to_numpy()[data.ids.get_indexer(pred.index)]
+    answers, user = [], data.users[data.ids.get_indexer(pred.index)]
     for other in ("exp050_mvp", BASE):
         ours, theirs = (pred[[name]].to_numpy() for name in ("exp059_fusion", other))
         found = gain(ROOM.task.metrics[0], y, ours, theirs, user, tried=2, part=month)

@@ -103,7 +103,7 @@ def make(run: Run) -> dict:
         pairs.append((names[parent], name))
         gaussians = [run.folder / "gaussian" / f"seed{s}" for s in seeds] if name == GAUSSIAN else gaussians
 
-    metric, user = tracks.get(TRACK).task.metrics[0], data.items["user_id"].cat.codes.to_numpy()
+    metric, user = tracks.get(TRACK).task.metrics[0], data.users
     table = side_by_side(metric, data.labels[part.query], predicted, pairs, user[part.query])
     write(run.folder / "ingredients.csv", table)
     concat, casft = kept(CONCAT, of_system[CONCAT].seeds), kept(CASFT, of_system[CASFT].seeds)

@@ -67,7 +67,7 @@ def make(run: Run) -> dict:
 
         [(_, table)] = cross_fit(run.folder / name.replace(" ", "_"), data.ids, [asked], fit_predict)
         predicted[name] = table.to_numpy()
-    channel = data.items["user_id"].cat.codes.to_numpy()[part.query]
+    channel = data.users[part.query]
     table = side_by_side(metric, data.labels[part.query], predicted, PAIRS, channel)
     kept = [Fitted.load(finished(TRACK, WHOLE) / "holdout_models" / f"seed{s}") for s in whole.seeds]
     process, judged = explained(kept, inputs, part, channel)

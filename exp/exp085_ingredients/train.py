@@ -82,7 +82,7 @@ def make(run: Run) -> dict:
         [(_, table)] = cross_fit(run.folder / name.replace(" ", "_"), data.ids, [inner], fit_predict)
         predicted[name] = table.to_numpy()
         pairs.append((parent, name))
-    artist = data.items["user_id"].cat.codes.to_numpy()[part.query]
+    artist = data.users[part.query]
     table = side_by_side(metric, data.labels[part.query], predicted, pairs, artist)
     codes = words_given_back(of_system[LYRICNET], data, part, run.config.seeds)
     for name, made in (("ingredients", table), ("codes", codes)):

@@ -97,7 +97,7 @@ def make(run: Run) -> dict:
         official[name] = tables.pop() if parts[-1].key == OFFICIAL else None
         predicted[name] = np.concatenate(tables)
     rows = np.concatenate([p.query for p in parts if p.key != OFFICIAL])
-    user = data.items["user_id"].cat.codes.to_numpy()[rows]
+    user = data.users[rows]
     pairs = [(GRAPH, name) for name in systems if name != GRAPH] + [(TOKENS, WORDS)]
     table = side_by_side(metric, data.labels[rows], predicted, pairs, user)
     links = pd.DataFrame([known_links(graph, data, run, seed) for seed in run.config.seeds])

@@ -49,7 +49,7 @@ def make_folds(data: Data, split: Split, scheme: Scheme = "time", seed: int = 0)
     try:
         fold = np.where(block == 0, -1, block) if split.rolling else block
         if scheme != "time":
-            users = train["user_id"].cat.codes if scheme == "user" else None
+            users = data.users[data.labelled] if scheme == "user" else None
             splitter = (KFold if users is None else GroupKFold)(k, shuffle=True, random_state=seed)
             fold = np.empty(len(train), np.int8)
             for number, (_, rows) in enumerate(splitter.split(train, groups=users)):

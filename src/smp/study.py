@@ -113,7 +113,7 @@ def held_gain(
     held = folds["holdout"].to_numpy()
     rows = data.ids.get_indexer(folds.index[held])
     ours, theirs = (table.drop(columns="fold").to_numpy()[held] for table in (a, b))
-    user = data.items["user_id"].cat.codes.to_numpy()[rows]
+    user = data.users[rows]
     return gain(metric, data.labels[rows], ours, theirs, user, **asked)
 
 

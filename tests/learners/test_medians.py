@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smp.learners.medians import local_median, weighted_median
+from smp.learners.medians import median_bend, weighted_median
 from smp.metrics import mape
 
 
@@ -34,15 +34,15 @@ def test_a_model_of_the_mean_becomes_one_of_the_median():
     mean = rng.uniform(2, 12, 4000)
     y = mean + rng.exponential(2, 4000) - 2  # the median lies 2 (1 - ln 2) below the mean
     at = np.array([4.0, 7.0, 10.0])
-    np.testing.assert_allclose(local_median(mean, y, np.ones(4000), at, 0.8), at - 2 * (1 - np.log(2)), atol=0.12)
+    np.testing.assert_allclose(median_bend(mean, y, np.ones(4000), 0.8)(at), at - 2 * (1 - np.log(2)), atol=0.12)
 
 
 def test_where_labels_spread_more_the_curve_bends_more_and_it_holds_beyond_the_ends():
     rng = np.random.default_rng(4)
     mean = rng.uniform(3, 12, 6000)
     y = np.maximum(mean + rng.normal(0, np.where(mean < 6, 2.0, 0.3)), 0.5)
-    bent = local_median(mean, y, 1 / y, np.array([4.0, 10.0]), 0.5)
+    bent = median_bend(mean, y, 1 / y, 0.5)(np.array([4.0, 10.0]))
     assert 4 - bent[0] > 0.4 and abs(10 - bent[1]) < 0.05
-    assert mape(y, local_median(mean, y, 1 / y, mean, 0.5)) < mape(y, mean) - 0.01
-    far = local_median(mean, y, 1 / y, np.array([0.0, 20.0]), 0.5)
+    assert mape(y, median_bend(mean, y, 1 / y, 0.5)(mean)) < mape(y, mean) - 0.01
+    far = median_bend(mean, y, 1 / y, 0.5)(np.array([0.0, 20.0]))
     assert np.isfinite(far).all() and abs(far[1] - 20) < 0.5

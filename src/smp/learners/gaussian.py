@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from smp.learners import kept
-from smp.learners.medians import WIDTH, local_median
+from smp.learners.medians import WIDTH, median_bend
 from smp.matrix import FeatureMatrix
 from smp.nn.columns import UNKNOWN, Columns
 
@@ -78,7 +78,7 @@ class FittedGaussianProcess:
         with one_thread():
             at = (_kernel(self.reader.rows(X), self.rows, self.scales) @ self.solved).squeeze(1) + self.scales["mean"]
         at = at.numpy()
-        return at if self.weight is None else local_median(self.loo, self.y, self.weight, at, self.width)
+        return at if self.weight is None else median_bend(self.loo, self.y, self.weight, self.width)(at)
 
 
 @dataclass(frozen=True)

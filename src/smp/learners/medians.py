@@ -47,10 +47,3 @@ def median_bend(pred: np.ndarray, y: np.ndarray, weight: np.ndarray, width: floa
         near = np.exp(-0.5 * ((pred - m) / width) ** 2) + 1e-12
         values.append(float(weighted_median(m + y - pred, (weight * near)[None])[0]))
     return Bend(places.tolist(), values)
-
-
-def local_median(
-    pred: np.ndarray, y: np.ndarray, weight: np.ndarray, at: np.ndarray, width: float = WIDTH
-) -> np.ndarray:
-    """(q,) what to predict instead of `at` (q,), by the curve of `median_bend`."""
-    return median_bend(pred, y, weight, width)(at)

@@ -43,7 +43,7 @@ def forward_errors(track: str, experiment: str, data: Data) -> pd.DataFrame:
 
 def seen(data: Data, rows: np.ndarray, train: np.ndarray) -> np.ndarray:
     """(q,) bool: whether the users of the positions `rows` have posts among the positions `train`."""
-    user = data.items["user_id"].cat.codes.to_numpy()
+    user = data.users
     return np.isin(user[rows], user[train]) & (user[rows] >= 0)
 
 

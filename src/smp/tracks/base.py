@@ -36,6 +36,11 @@ class Data:
         return self.items.index
 
     @property
+    def users(self) -> np.ndarray:
+        """(n,) a number for the user of every item, -1 for none."""
+        return self.items["user_id"].cat.codes.to_numpy()
+
+    @property
     def labelled(self) -> np.ndarray:
         """(n,) bool: the items whose labels are all known."""
         return np.isfinite(self.labels).reshape(len(self), -1).all(axis=1)
