@@ -7,4 +7,4 @@ install requirements.txt tests/requirements.txt
 cd "$root"
 export OMP_NUM_THREADS=1  # a worker a core: threads of two workers would only wait for each other
 "$PY" -m ruff check .
-exec "$PY" -m pytest --numprocesses 2 "$@"
+exec "$PY" -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"  # what a file's tests share is made once

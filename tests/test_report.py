@@ -2,11 +2,9 @@
 
 import importlib.util
 import json
-import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -20,7 +18,7 @@ from smp.errors import DataError
 from smp.metrics import mae
 from smp.oof import fold_parts, parts_of
 from smp.paths import ROOT
-from smp.report import figures, model, page, readme
+from smp.report import figures, model, page, readme, sections
 from smp.report.results import Results
 from smp.tracks.base import Split
 
@@ -49,6 +47,17 @@ def test_the_table_says_the_rows_and_every_score():
     assert "| exp020_fusion | 0.72 | 1.25 | 0.625 | 1.35 | 0.9 | 2.5 | 0.25 |" in table
     official = pd.DataFrame(ROWS).assign(data="official", share_of_ceiling=float("nan"))
     assert "share of ceiling" not in readme.score_table(official)
+
+
+def test_the_results_are_of_the_largest_real_data_and_of_two_models():
+    real = pd.DataFrame(ROWS).assign(cv_rows=[5, 5], data="few")
+    more = pd.concat(
+        [real.assign(cv_rows=9, data="many"), real[:1].assign(cv_rows=9, data="many", experiment="exp011_x")]
+    )
+    made = readme.result_table(pd.concat([pd.DataFrame(ROWS), real, more.assign(holdout_src=[0.5, 0.4, 0.6])]))
+    rows = [[c.strip() for c in line.split("|")[1:5]] for line in made.splitlines()[2:]]
+    assert rows == [["image", "many", "9", "exp020_fusion"], ["image", "many", "9", "exp011_x"]]
+    assert readme.result_table(pd.DataFrame(ROWS)).count("GENERATED DEMO") == 2
 
 
 def test_a_block_is_replaced_and_nothing_else(tmp_path):
@@ -111,12 +120,13 @@ def run(demo_run, monkeypatch):
 @pytest.fixture(scope="module")
 def finished(demo_folder, tmp_path_factory):
     """The output folder of one experiment, run once for all tests of this file."""
-    folder = tmp_path_factory.mktemp("finished")
-    places = {"SMP_INPUT": demo_folder, "SMP_OUTPUT": folder / "output", "SMP_PROFILE": "small"}
-    command = [sys.executable, str(ROOT / "exp" / "exp010_lgbm" / "train.py"), "--learner.rounds", "30", "--seeds", "0"]
-    environment = os.environ | {name: str(value) for name, value in places.items()}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    folder, script = tmp_path_factory.mktemp("finished"), ROOT / "exp" / "exp010_lgbm" / "train.py"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMP_INPUT", str(demo_folder))
+        patch.setenv("SMP_OUTPUT", str(folder / "output"))
+        patch.setenv("SMP_PROFILE", "small")
+        patch.setattr(sys, "argv", [str(script), "--learner.rounds", "30", "--seeds", "0"])
+        runpy.run_path(str(script), run_name="__main__")
     return folder / "output"
 
 
@@ -133,6 +143,48 @@ def test_predictions_are_the_oof_and_seen_users_those_of_the_other_folds(results
     for part in fold_parts(parts_of(results.data, table[["fold", "holdout"]], Split())):
         known = posts["user_id"].iloc[part.query].isin(posts["user_id"].iloc[part.train].unique())
         assert table.loc[posts.index[part.query], "seen"].tolist() == known.tolist()
+
+
+def test_where_it_errs_is_told_of_seen_and_unseen_users_and_of_the_tails(results):
+    table, text = results.predictions, sections._where_it_errs(results)
+    of_user = {s: table["error"][table["seen"] == s].mean() for s in (True, False)}
+    assert of_user[True] != pytest.approx(of_user[False], abs=1e-3)
+    assert f"(MAE of a post): {of_user[False]:.3f} for unseen, {of_user[True]:.3f} for seen users" in text
+    errors, n = table["error"].to_numpy()[np.argsort(table["label"], kind="stable")], len(table)
+    tenths = [
+        errors[(at > k * (n - 1) / 10) & (at <= (k + 1) * (n - 1) / 10)] for k in range(10) for at in [np.arange(n)]
+    ]
+    tenths[0] = np.append(errors[0], tenths[0])
+    middle = np.mean([tenths[4].mean(), tenths[5].mean()])
+    said = f"{tenths[0].mean():.3f} for the least popular tenth, {middle:.3f} in the middle, {tenths[9].mean():.3f} for"
+    assert said in text
+    bars = sections._by(results, "user").axes[0]
+    shown = {label.get_text(): bar.get_width() for label, bar in zip(bars.get_yticklabels(), bars.patches)}
+    assert shown == pytest.approx({"seen": of_user[True], "unseen": of_user[False]})
+    assert {t.get_text() for t in bars.texts} == {str(n) for n in table["seen"].value_counts()}
+
+
+def test_the_final_experiment_is_the_tracks_and_before_it_is_finished_the_best_on_the_holdout(demo_run):
+    metrics = {"image": "src", "video": "mape"}  # the higher, and the lower, the better
+    for track, metric in metrics.items():
+        rows = {"experiment": ["exp901_a", "exp902_b"], "track": track, f"holdout_{metric}": [0.2, 0.3]}
+        demo_run.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_csv(demo_run / "scores.csv", index=False)
+        assert Results(track).final == {"src": "exp902_b", "mape": "exp901_a"}[metric]
+        assert Results(track).best_first["experiment"].iloc[0] == Results(track).final
+        final = demo_run / tracks.get(track).final
+        final.mkdir()
+        (final / "metrics.json").write_text(json.dumps({"track": track}))
+        assert Results(track).final == final.name
+    pd.DataFrame(rows).iloc[:0].to_csv(demo_run / "scores.csv", index=False)
+    shutil.rmtree(final)
+    assert Results("video").final == ""
+
+
+def test_a_constant_is_the_median_of_what_came_before_the_holdout(results):
+    y, late = results.predictions["label"], results.predictions["holdout"]
+    said = sections._constant_scores(results)
+    assert said["mae"] == pytest.approx(np.abs(y[late] - np.median(y[~late])).mean()) and said["src"] == 0
 
 
 def test_shap_values_add_up_to_the_predictions_and_are_kept(results, monkeypatch):

@@ -70,6 +70,7 @@ def declared(script: Path) -> Stage:
     if said["GROUP"] not in GROUPS:
         raise DataError(f"{script}: GROUP '{said['GROUP']}' must be one of {', '.join(GROUPS)}")
     text = " ".join((ast.get_docstring(tree) or "").split())
-    asks = ": ".join(m[1] for m in (re.match(r"([^.]+)", text), re.search(r"Asks[^:]*: ([^?]+[?])", text)) if m)
+    said_first, asked = re.match(r"(.+?)[.](?: [A-Z]|$)", text), re.search(r"Asks[^:]*: ([^?]+[?])", text)
+    asks = ": ".join(m[1] for m in (said_first, asked) if m)
     stage = Stage(script.parent.name, said["TRACK"], said["GROUP"], tuple(said["PARENTS"]), asks=asks)
     return replace(stage, profiles=tuple(said.get("PROFILES", stage.profiles)))

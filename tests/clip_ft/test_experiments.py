@@ -3,9 +3,8 @@
 import json
 import os
 import runpy
-import socket
-import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,14 +17,26 @@ from smp.paths import ROOT
 from smp.tracks import demo
 from smp.tracks.load import load_data
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the server's children find it there too
+import forked
+
+POSTS = 200
 BUDGET = ("3", "3", "0", "0", "2", "0", "0")
 
 
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory):
+    """Folder of generated posts with pictures."""
+    folder = tmp_path_factory.mktemp("pictured") / "input"
+    demo.generate(folder, posts=POSTS, seed=3, only=("image",))
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """exp name, arguments -> metrics.json, in a project of 300 generated posts."""
-    demo.generate(tmp_path / "input", posts=300, seed=3, only=("image",))
-    for name in ("input", "output", "submissions"):
+def run(pictured, tmp_path, monkeypatch):
+    """exp name, arguments -> metrics.json, in a project of generated posts."""
+    monkeypatch.setenv("SMP_INPUT", str(pictured))
+    for name in ("output", "submissions"):
         monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SMP_PROFILE", "small")
 
@@ -45,10 +56,10 @@ def test_from_pictures_to_clip_ft_features(run):
     metrics = run("exp001_clip_ft", "--train.epochs", "2", "--pca", *BUDGET)
     data, folder = load_data("image"), paths.output("image") / "exp001_clip_ft"
     made = features.load("image", ["clip_image", "clip_text", "clip_ft", "clip_ft_pca", "clip_ft_stats"], data)
-    assert made.shape == (300, 128 + 128 + 7 * 128 + 8 + 11)
+    assert made.shape == (POSTS, 128 + 128 + 7 * 128 + 8 + 11)
     losses = read_table(folder / "losses.parquet")
     assert losses.index.equals(data.ids[data.labelled])
-    assert metrics["accuracy"]["after"]["rows"] == np.isfinite(losses["cross"]).sum() > 100
+    assert metrics["accuracy"]["after"]["rows"] == np.isfinite(losses["cross"]).sum() > 60
     assert metrics["loss"][-1] < metrics["loss"][0]
     assert (folder / "all_prototypes.png").exists()
     run("exp005_resnet_bert", "--loading.workers", "0", "--image-size", "64")
@@ -79,60 +90,28 @@ def test_from_pictures_to_clip_ft_features(run):
         run("exp001_clip_ft", "--train.epochs", "2", "--pca", *BUDGET)
     with refused:
         run("exp006_clip_title_tags", "--loading.workers", "0")
-    run("exp000_small_clip", "--clip.pairs-seen", "600", "--clip.batch-size", "48", "--workers", "0", "--force")
+    run("exp000_small_clip", "--clip.pairs-seen", "48", "--clip.batch-size", "48", "--workers", "0", "--force")
     with refused:
         run("exp002_clip", "--loading.workers", "0", "--description", "title")
 
 
 def test_two_machines_store_the_embeddings_of_one_process(run, tiny, tmp_path, monkeypatch):
-    """The real scripts under two of torchrun's agents that meet over TCP, as two machines on one file system would."""
+    """The real scripts in two ranks that meet over TCP, as two machines on one file system would."""
     card = {"embed_dim": tiny.DIM, "vision_cfg": tiny.VISION, "text_cfg": tiny.TEXT}
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps({"model_cfg": card, "preprocess_cfg": {}}))
     save_file(tiny.tiny_clip().state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
+    loading = ("--loading.workers", "0", "--loading.shard-size", "64")
     steps = (
-        (
-            "exp002_clip",
-            "--model",
-            f"local-dir:{tmp_path / 'clip'}",
-            "--pca",
-            "8",
-            "--loading.workers",
-            "0",
-            "--loading.shard-size",
-            "64",
-        ),
+        ("exp002_clip", "--model", f"local-dir:{tmp_path / 'clip'}", "--pca", "8", *loading),
         ("exp001_clip_ft", "--train.epochs", "1", "--pca", *"0000000", "--loading.shard-size", "64"),
     )
+    places = {"log": tmp_path / "logs", "environment": os.environ | {"SMP_OUTPUT": str(tmp_path / "two")}}
     for name, *arguments in steps:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
-        launch = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nnodes",
-            "2",
-            "--nproc-per-node",
-            "1",
-            "--rdzv-backend",
-            "c10d",
-            "--rdzv-endpoint",
-            f"localhost:{port}",
-            "--rdzv-id",
-            name,
-        ]
-        command = [*launch, str(ROOT / "exp" / name / "train.py"), *arguments]
-        env = os.environ | {"SMP_OUTPUT": str(tmp_path / "two")}
-        agents = [
-            subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            for _ in range(2)
-        ]
+        ranks = forked.start_ranks(2, ROOT / "exp" / name / "train.py", *arguments, **places)
         run(name, *arguments)
-        for agent in agents:
-            said, _ = agent.communicate(timeout=120)
-            assert agent.returncode == 0, said
+        for rank in ranks:
+            assert rank.end().returncode == 0, rank.stderr
     names = ("clip_image", "clip_text", "clip_tokens", "clip_ft", "clip_ft_probabilities")
     stored = [[read_embeddings(paths.features("image"), name) for name in names]]
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "two"))
@@ -162,5 +141,5 @@ def test_the_baselines_run_with_what_packages_carry(run):
     assert "minilm" in made["bert_text"]["source"] and 0.3 < made["resnet_image"]["pca_variance"] <= 1
     names = ["blip_image", "blip_text", "vit_image", "bert_text", "resnet_image"]
     data = load_data("image")
-    assert features.load("image", names, data).shape == (300, 64 + 64 + 64 + 384 + 1280)
-    assert features.load("image", [f"{name}_pca" for name in names], data).shape == (300, 5 * 64)
+    assert features.load("image", names, data).shape == (POSTS, 64 + 64 + 64 + 384 + 1280)
+    assert features.load("image", [f"{name}_pca" for name in names], data).shape == (POSTS, 5 * 64)

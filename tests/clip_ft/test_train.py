@@ -1,5 +1,6 @@
 """Training: what learns and what must not, exact resume, the same losses however the work is split."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from smp.clip_ft.towers import Towers
 from smp.clip_ft.train import TrainConfig
 from smp.errors import DataError
 from smp.nn import parallel
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the server's children find it there too
+import forked
 
 EVERYONE = np.ones(120, bool)
 
@@ -147,15 +151,10 @@ def test_each_temperature_scales_the_logits_of_its_branches(tiny, tmp_path):
 
 def test_two_ranks_give_the_losses_of_one_process(tiny, tmp_path):
     tiny.write_store(tmp_path, tiny.make_posts())
-    worker = [str(Path(__file__).with_name("worker.py")), str(tmp_path)]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = [
-        subprocess.Popen([*command, *worker, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for command, name in (([sys.executable], "one"), (launch, "two"))
-    ]
-    for process in done:
-        said, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, said
+    worker, places = Path(__file__).with_name("worker.py"), {"log": tmp_path / "logs", "environment": dict(os.environ)}
+    one = forked.start(worker, str(tmp_path), "one", **places)
+    for run in (one, *forked.start_ranks(2, worker, str(tmp_path), "two", **places)):
+        assert run.end().returncode == 0, run.stderr
     one, two = (torch.load(tmp_path / f"{name}.out", weights_only=True) for name in ("one", "two"))
     torch.testing.assert_close(two["history"], one["history"], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(two["features"], one["features"], rtol=2**-9, atol=2e-4)  # float16

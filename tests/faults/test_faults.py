@@ -19,7 +19,7 @@ SMALL_RUN, TREES, VIDEO = (
 POSTS = 200
 ONE_JOB = ("--jobs", "1")  # CatBoost keeps the number of threads in its model
 kill = runpy.run_path(str(HERE / "kill.py"))  # its comparison of two runs
-sys.path.insert(0, str(HERE))  # the server's children find it there too
+sys.path.insert(0, str(HERE.parent))  # the server's children find it there too
 import forked  # noqa: E402
 
 

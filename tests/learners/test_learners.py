@@ -41,8 +41,10 @@ def test_learns_numbers_and_categories_and_repeats_itself(name):
     pred = learner.fit(X, y, seed=3).predict(X_test)
     known = test["number"].notna().to_numpy()
     assert np.abs(pred - y_test)[known].mean() < 0.25 * np.abs(y_test - y.mean())[known].mean()
-    np.testing.assert_array_equal(pred, learner.fit(X, y, seed=3).predict(X_test))
-    assert not np.array_equal(pred, learner.fit(X, y, seed=4).predict(X_test))
+    few, y = X.take(slice(0, 400)), y[:400]
+    first, again, other = (learner.fit(few, y, seed=seed).predict(X_test) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -21,6 +21,7 @@ from smp.paths import ROOT
 from smp.present import markdown, png
 from smp.report import figures
 from smp.report.results import Results, read_scores
+from smp.tracks.load import GENERATED
 
 FOLDER = ROOT / "exp" / "figures"
 STUDIES = {"table1": "exp021_ablation", "selection": "exp030_sample_selection"}  # picture and table -> what made them
@@ -110,6 +111,7 @@ def experiments() -> str:
 
 
 def result_table(scores: pd.DataFrame) -> str:
+<<<<<<< HEAD
     """A Markdown table of each track's final experiment, two metrics each, and of the best single model beside it."""
     rows = []
     for (name, data), table in scores.groupby(["track", "data"]):
@@ -123,6 +125,19 @@ def result_table(scores: pd.DataFrame) -> str:
         by = f"holdout_{headline.name}"
         [single, *_] = table[~is_final].sort_values(by, ascending=not headline.greater_is_better).to_dict("records")
         for row in table[is_final].to_dict("records"):
+=======
+    """A Markdown table of each track's final experiment and of the best single model beside it: two metrics each, on
+    the track's largest real data set; on generated data where there is none."""
+    rows = []
+    for name, table in scores.groupby("track"):
+        track, real = tracks.get(name), table[table["data"] != GENERATED]
+        data = (real if len(real) else table).sort_values("cv_rows")["data"].iloc[-1]
+        table = table[table["data"] == data]
+        headline = track.task.metrics[0]
+        single = table[table["experiment"] != track.final]
+        single = single.sort_values(f"holdout_{headline.name}", ascending=not headline.greater_is_better).head(1)
+        for row in pd.concat([table[table["experiment"] == track.final], single]).to_dict("records"):
+>>>>>>> 59d1422 (wip)
             parts = [p for p in ("forward", "holdout") if pd.notna(row.get(f"{p}_{headline.name}"))]
             shown = {"track": name, "data": data, "posts": row["cv_rows"], "model": row["experiment"]}
             shown |= {part: said(row, part) for part in parts}
@@ -140,7 +155,7 @@ def score_table(scores: pd.DataFrame) -> str:
         columns = {"experiment": "experiment"}
         columns |= {f"{part}_{m}": f"{part} {m.upper()}" for part in ("cv", "holdout") for m in metrics}
         if "parts_error" in rows and rows["parts_error"].notna().any():
-            columns["parts_error"] = f"forward {metrics[-1].upper()}"
+            columns["parts_error"] = f"forward {tracks.get(track).task.error.upper()}"
         if "share_of_ceiling" in rows and rows["share_of_ceiling"].notna().any():
             columns["share_of_ceiling"] = "share of ceiling"
         columns |= {"seconds": "seconds", "peak_memory_gb": "peak GB"}

@@ -10,13 +10,16 @@ import os
 import re
 import runpy
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["smp.report.page", "torch", "open_clip", "lightgbm", "catboost", "optuna"])
+CONTEXT.set_forkserver_preload(
+    ["smp.report.page", "smp.bench.full", "smp.clip_ft.cost", "open_clip", "lightgbm", "catboost", "optuna"]
+)
 NAME = re.compile(r"exp\d+_\w+|(?<=fold|seed)\d|(?<=forward)[\d-]+")  # like places are one
 COUNT = itertools.count()
 
@@ -47,11 +50,22 @@ class Run:
 
 def start(script: Path, *arguments: str, log: Path, environment: dict[str, str], places: Path | None = None) -> Run:
     """Start `python script arguments`; what it prints goes to files in the folder `log`."""
-    log.mkdir(exist_ok=True)
+    log.mkdir(parents=True, exist_ok=True)
     run = Run(None, log / str(next(COUNT)))
     run.process = CONTEXT.Process(target=_child, args=(script, arguments, run.log, environment, places))
     run.process.start()
     return run
+
+
+def start_ranks(number: int, script: Path, *arguments: str, log: Path, environment: dict[str, str]) -> list[Run]:
+    """As torchrun would on so many machines of one process each, which meet over TCP."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    place = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": "1"}
+    place |= {"LOCAL_RANK": "0", "TORCHELASTIC_RUN_ID": "forked"}
+    environments = [environment | place | {"RANK": str(i), "GROUP_RANK": str(i)} for i in range(number)]
+    return [start(script, *arguments, log=log, environment=e) for e in environments]
 
 
 def _child(script: Path, arguments: tuple[str, ...], log: Path, environment: dict[str, str], places: Path | None):
@@ -64,6 +78,7 @@ def _child(script: Path, arguments: tuple[str, ...], log: Path, environment: dic
     if places:
         _break(places)
     sys.argv = [str(script), *arguments]
+    sys.path.insert(0, str(script.parent))
     runpy.run_path(str(script), run_name="__main__")
 
 
