@@ -29,7 +29,7 @@ def test_full_measures_every_stage_and_fills_the_readme(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    done = bench("full", "--posts", "2000", "--width", "28", "--components", "14", "--rounds", "2")
+    done = bench("full", "--posts", "2000", "--width", "28", "--components", "14")
     assert done.stdout.count(": valid, ") == 4, "both submission files of either size"
     folder = tmp_path / "output" / "demo" / "bench"
     assert [p.name for p in folder.iterdir()] == ["full.csv"], "the generated data are gone"

@@ -26,7 +26,7 @@ from smp.tracks import demo
 from smp.tracks.load import load_data
 
 WIDTH, COMPONENTS = 7 * 512, 7 * 32  # of CLIP_FT (eq. 11) with ViT-B/32, and of its principal components
-ROUNDS = 20
+ROUNDS = 20  # of every booster: what is measured is the way there, not the score
 PLAIN = ("post_stats", "time_place", "user_behaviour", "tags_post", "tags_user", "title_tags", "stream")
 
 
@@ -97,7 +97,7 @@ class Both(Fusion):
     trials: int = 50
 
 
-def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS, rounds: int = ROUNDS) -> None:
+def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS) -> None:
     """Generated posts without pictures, from official files to a checked submission, through the real runner.
 
     Random float16 embeddings of the real widths stand in for CLIP_FT's. Every stage runs in a process of its own, on
@@ -108,7 +108,6 @@ def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS, ro
         posts: generated posts, train and test together.
         width: columns of the embedding.
         components: columns of its principal components.
-        rounds: of every booster: what is measured is the way there, not the score.
     """
     home = paths.output("image") / "bench"
     home.mkdir(parents=True, exist_ok=True)
@@ -116,7 +115,7 @@ def full(posts: int = FULL, width: int = WIDTH, components: int = COMPONENTS, ro
     for n in (posts // 10, posts):
         with tempfile.TemporaryDirectory(dir=home) as folder:
             paths.use(Path(folder))
-            for name, function, *arguments in stages(n, width, components, rounds):
+            for name, function, *arguments in stages(n, width, components):
                 cost = measured(function, *arguments)
                 row = rows.setdefault(name, {"stage": name})
                 row |= {f"seconds, {n:,} posts": cost["seconds"], f"peak GB, {n:,} posts": cost["peak_gb"]}
@@ -157,16 +156,15 @@ def tables() -> str:
     return "\n\n".join(blocks)
 
 
-def stages(n: int, width: int, components: int, rounds: int) -> list[tuple[str, Callable, ...]]:
+def stages(n: int, width: int, components: int) -> list[tuple[str, Callable, ...]]:
     """(name, function, its arguments) of every stage, in order; they meet through files."""
-    few = "--learner.rounds", str(rounds)
     return [
         ("generate official files", demo.generate, paths.official("image").parent, n, False, 0, ("image",)),
         ("load official files", load_data, "image"),
         *((f"features {name}", make, name) for name in PLAIN),
         (f"store {width:,} + {components} float16 columns", embed, width, components),
-        (f"LightGBM, {rounds} rounds, 9 fits", experiment, run_cv, "exp910_lgbm", Trees, *few),
-        (f"CatBoost, {rounds} rounds, 9 fits", experiment, run_cv, "exp911_catboost", Ordered, *few),
+        (f"LightGBM, {ROUNDS} rounds, 9 fits", experiment, run_cv, "exp910_lgbm", Trees),
+        (f"CatBoost, {ROUNDS} rounds, 9 fits", experiment, run_cv, "exp911_catboost", Ordered),
         ("fusion", experiment, run_fusion, "exp920_fusion", Both),
         ("submission, written and checked", submit),
         (f"LightGBM, 10 rounds, one fit on {width:,} columns", fit_wide),
@@ -188,9 +186,9 @@ def embed(width: int, components: int) -> None:
         write_embeddings(folder, name, ids, array, {"key": "random"})
 
 
-def experiment(run: Callable, name: str, config: type, *arguments: str) -> None:
+def experiment(run: Callable, name: str, config: type) -> None:
     """Run an experiment that has no script of its own."""
-    sys.argv = [name, *arguments]
+    sys.argv = [name]
     run(f"{name}/train.py", config, "image")
 
 
