@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def src(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """Spearman's rank correlation with average ranks for ties (paper eq. 9); 0.0 where either side is constant."""
     if np.ptp(y_true) == 0 or np.ptp(y_pred) == 0:
         return 0.0
-    return float(spearmanr(y_true, y_pred).statistic)
+    y, p = (rank - rank.mean() for rank in map(rankdata, (y_true, y_pred)))  # spearmanr: ten times as long
+    return float(y @ p / np.sqrt((y @ y) * (p @ p)))
 
 
 def absolute(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:

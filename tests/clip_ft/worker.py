@@ -22,7 +22,8 @@ with process_group():
     task = tiny.make_task(folder, replace(train, accumulate=ranks()[1]))  # ranks and parts at once
     _, step, history = fit(task, np.ones(120, bool), folder / name, "all")
     loading = Loading(batch_size=16, workers=0, precision="fp32", shard_size=32)
-    store_features(step, task.inputs, task.posts.index, folder / name, "clip_ft", "key", loading, budget=(1, 0, 0, 1, 0, 0, 0))
+    budget = (1, 0, 0, 1, 0, 0, 0)
+    store_features(step, task.inputs, task.posts.index, folder / name, "clip_ft", "key", loading, budget)
     table, accuracy = out_of_fold(task, np.arange(120) % 3, folder / name)
     if ranks()[0] == 0:
         features = torch.from_numpy(np.array(read_embeddings(folder / name, "clip_ft")[1]))
