@@ -21,7 +21,6 @@ from smp.paths import ROOT
 from smp.present import markdown, png
 from smp.report import figures
 from smp.report.results import Results, read_scores
-from smp.tracks.load import GENERATED
 
 FOLDER = ROOT / "exp" / "figures"
 STUDIES = {"table1": "exp021_ablation", "selection": "exp030_sample_selection"}  # picture and table -> what made them
@@ -111,7 +110,6 @@ def experiments() -> str:
 
 
 def result_table(scores: pd.DataFrame) -> str:
-<<<<<<< HEAD
     """A Markdown table of each track's final experiment, two metrics each, and of the best single model beside it."""
     rows = []
     for (name, data), table in scores.groupby(["track", "data"]):
@@ -125,19 +123,6 @@ def result_table(scores: pd.DataFrame) -> str:
         by = f"holdout_{headline.name}"
         [single, *_] = table[~is_final].sort_values(by, ascending=not headline.greater_is_better).to_dict("records")
         for row in table[is_final].to_dict("records"):
-=======
-    """A Markdown table of each track's final experiment and of the best single model beside it: two metrics each, on
-    the track's largest real data set; on generated data where there is none."""
-    rows = []
-    for name, table in scores.groupby("track"):
-        track, real = tracks.get(name), table[table["data"] != GENERATED]
-        data = (real if len(real) else table).sort_values("cv_rows")["data"].iloc[-1]
-        table = table[table["data"] == data]
-        headline = track.task.metrics[0]
-        single = table[table["experiment"] != track.final]
-        single = single.sort_values(f"holdout_{headline.name}", ascending=not headline.greater_is_better).head(1)
-        for row in pd.concat([table[table["experiment"] == track.final], single]).to_dict("records"):
->>>>>>> 59d1422 (wip)
             parts = [p for p in ("forward", "holdout") if pd.notna(row.get(f"{p}_{headline.name}"))]
             shown = {"track": name, "data": data, "posts": row["cv_rows"], "model": row["experiment"]}
             shown |= {part: said(row, part) for part in parts}

@@ -20,8 +20,6 @@ from smp.tracks import demo
 from smp.tracks.base import Data
 from smp.tracks.official import folders
 
-GENERATED = "GENERATED DEMO"  # as every result of such data says
-
 
 def ensure_data(track: str) -> Path:
     """The track's data folder; generates the demo data, and says so, where no official files are found.
@@ -98,8 +96,8 @@ def media_key(track: str) -> str:
 
 
 def data_name(track: str) -> str:
-    """`official` or GENERATED, as every result says."""
-    return GENERATED if paths.is_demo(track) else "official"
+    """`official` or `GENERATED DEMO`, as every result says."""
+    return "GENERATED DEMO" if paths.is_demo(track) else "official"
 
 
 def ceiling(track: str) -> dict | None:

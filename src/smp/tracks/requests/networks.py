@@ -110,6 +110,7 @@ class Fitted(FittedModel):
         share = weight / np.bincount(window, weight)[window]
         return np.log2(1 + self.shape["met"] * items["requests"].to_numpy() * share)
 
+
 def fit(config: Network, inputs: Inputs, rows: np.ndarray, seed: int) -> Fitted:
     """Train a network on the candidates at positions `rows`, whole windows."""
     columns = Columns.fit(inputs.scalars.take(rows), seed)
