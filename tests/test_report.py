@@ -49,17 +49,6 @@ def test_the_table_says_the_rows_and_every_score():
     assert "share of ceiling" not in readme.score_table(official)
 
 
-def test_the_results_are_of_the_largest_real_data_and_of_two_models():
-    real = pd.DataFrame(ROWS).assign(cv_rows=[5, 5], data="few")
-    more = pd.concat(
-        [real.assign(cv_rows=9, data="many"), real[:1].assign(cv_rows=9, data="many", experiment="exp011_x")]
-    )
-    made = readme.result_table(pd.concat([pd.DataFrame(ROWS), real, more.assign(holdout_src=[0.5, 0.4, 0.6])]))
-    rows = [[c.strip() for c in line.split("|")[1:5]] for line in made.splitlines()[2:]]
-    assert rows == [["image", "many", "9", "exp020_fusion"], ["image", "many", "9", "exp011_x"]]
-    assert readme.result_table(pd.DataFrame(ROWS)).count("GENERATED DEMO") == 2
-
-
 def test_a_block_is_replaced_and_nothing_else(tmp_path):
     file = tmp_path / "R.md"
     file.write_text("a\n<!-- scores: made by x -->\nold\nolder\n<!-- /scores -->\nb\n")
