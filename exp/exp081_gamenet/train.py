@@ -1,4 +1,8 @@
-"""GAMENet. Parents: none. Asks: what do experts, a gate and a career's dynamics reach on later songs?"""
+"""GAMENet. Parents: none. Asks: what do experts, a gate and a career's dynamics reach on later songs?
+
+Under `--scheme user` no label of an artist that is asked for is shown. What is known of a new artist on the day before
+a release is asked with the families history_as_released and career_as_released, and no label families (exp084_leaks).
+"""
 
 from dataclasses import dataclass
 

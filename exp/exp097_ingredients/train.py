@@ -97,13 +97,13 @@ def make(run: Run) -> dict:
         official[name] = tables.pop() if parts[-1].key == OFFICIAL else None
         predicted[name] = np.concatenate(tables)
     rows = np.concatenate([p.query for p in parts if p.key != OFFICIAL])
-    user = data.users[rows]
+    user = data.items["user_id"].cat.codes.to_numpy()[rows]
     pairs = [(GRAPH, name) for name in systems if name != GRAPH] + [(TOKENS, WORDS)]
     table = side_by_side(metric, data.labels[rows], predicted, pairs, user)
     links = pd.DataFrame([known_links(graph, data, run, seed) for seed in run.config.seeds])
     made = {"ingredients": table, "links": links}
     if data.labels.ndim == 2:
-        made["tasks"] = by_task(data, predicted, rows, official, test)
+        made["tasks"] = by_task(data, predicted, rows, official, train, test)
     for name, one in made.items():
         with replacing(run.folder / f"{name}.csv") as aside:
             one.round(4).to_csv(aside, index=False)
@@ -116,16 +116,22 @@ def make(run: Run) -> dict:
     return {"answers": found}
 
 
-def by_task(data: Data, predicted: dict, rows: np.ndarray, official: dict, test: np.ndarray) -> pd.DataFrame:
-    """A row a system: macro F1 of every task, mean and sd over seeds, over the folds and of the official test."""
+def by_task(
+    data: Data, predicted: dict, rows: np.ndarray, official: dict, train: np.ndarray, test: np.ndarray
+) -> pd.DataFrame:
+    """A row a system: macro F1 of every task, mean and sd over seeds, over the folds and of the official test, where
+    there is an official train or val too."""
+    learnt = {str(task) for task in data.items["task"].iloc[train]}
     of, table = Metric("macro_f1", macro_f1, greater_is_better=True), []
     for name in predicted:
         row = {"system": name}
         for kind, at, made in (("", rows, predicted[name]), ("official ", test, official[name])):
             for own, columns in tasks_of(data.labels[at]) if made is not None else ():
+                task = str(data.items["task"].iloc[at[own[0]]])
+                if kind and task not in learnt:
+                    continue
                 y = data.labels[np.ix_(at[own], columns)]
                 scores = [of(y, made[own][:, s][:, columns]) for s in range(made.shape[1])]
-                task = str(data.items["task"].iloc[at[own[0]]])
                 row |= {f"{kind}{task}": np.mean(scores), f"{kind}{task} sd": np.std(scores)}
         table.append(row)
     return pd.DataFrame(table)

@@ -289,9 +289,9 @@ def planted(n, seed=0):
 
 
 def test_the_cnn_hears_a_planted_effect_and_nothing_where_labels_are_shuffled():
-    hook, model, sounds = planted(240)
-    config = Network(model, Training(batch_size=40, learning_rate=1e-2), steps=120, features=(), label_features=())
-    train, rest, scores = np.arange(180), np.arange(180, 240), []
+    hook, model, sounds = planted(160)
+    config = Network(model, Training(batch_size=40, learning_rate=1e-2), steps=60, features=(), label_features=())
+    train, rest, scores = np.arange(110), np.arange(110, 160), []
     for labels in (hook, np.random.default_rng(1).permutation(hook)):
         made = networks.fit(config, {}, 40 + 15 * labels, train, 0, sounds).predict({}, rest, sounds)
         scores.append(1 - np.mean((made - 40 - 15 * labels[rest]) ** 2) / np.var(15 * labels[rest]))
