@@ -131,7 +131,7 @@ def _join(folder: Path, name: str, ids: pd.Index, shards: list[Path], note: dict
     whole, plan = (shards[0].with_name(f"{name}.{kind}") for kind in ("whole", "plan"))
     if not plan.exists():
         shapes = [np.load(file, mmap_mode="r", allow_pickle=False).shape for file in shards]
-        lengths = [np.load(file) for shard in shards if (file := _lengths_of(shard)).exists()]
+        lengths = [np.load(file, allow_pickle=False) for shard in shards if (file := _lengths_of(shard)).exists()]
         kept = {"rows": [n for n, _ in shapes], "width": shapes[0][1]}
         with replacing(plan) as aside, aside.open("wb") as out:
             np.savez(out, **kept, **({"lengths": np.concatenate(lengths)} if lengths else {}))
