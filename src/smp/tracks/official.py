@@ -64,6 +64,15 @@ def locate(found: Mapping[str, list[Path]], names: Mapping[Key, str], site: str)
     return located
 
 
+def needed(folder: Path, names: Mapping[Key, str], site: str) -> dict[Key, Path]:
+    """The path of each named file, wherever it lies below `folder`. Raises DataError that lists all missing ones."""
+    found = index(folder)
+    located = locate(found, names, site)
+    if lacking := [name for key, name in names.items() if key not in located]:
+        raise missing(folder, found, lacking, site)
+    return located
+
+
 def missing(folder: Path, found: Mapping[str, list[Path]], names: Sequence[str], site: str) -> DataError:
     """The error that names the missing files and what lies there instead, such as a zip that was not unpacked."""
     there = [path.relative_to(folder) for paths in found.values() for path in paths]

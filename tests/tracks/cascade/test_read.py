@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smp.errors import DataError
@@ -12,7 +13,7 @@ from smp.tracks.cascade.read import read as read_data
 
 
 def write(folder, *lines, observation=100, horizon=1000, min_events=2):
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset.txt").write_text("".join(f"{line}\n" for line in lines))
     window = {"observation": observation, "horizon": horizon, "min_events": min_events}
     (folder / "window.json").write_text(json.dumps(window))
@@ -108,7 +109,7 @@ def test_a_line_of_any_length_and_old_times_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [
-        (lambda f: (f / "dataset.txt").unlink(), "no such file"),
+        (lambda f: (f / "dataset.txt").unlink(), "missing dataset.txt; get them from"),
         (lambda f: (f / "dataset.txt").write_text("one two three\n"), "no cascade in it but 'one two"),
         (lambda f: (f / "window.json").unlink(), "not readable"),
         (lambda f: (f / "window.json").write_text('{"observation": 9, "horizon": 9}'), "0 < observation < horizon"),
@@ -121,3 +122,14 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path, break_it, said):
     with pytest.raises(DataError, match=said) as raised:
         read(folder)
     assert "\n" not in str(raised.value)
+
+
+def test_the_files_are_found_wherever_the_unpacking_put_them(tmp_path):
+    line = "a\t1\t1000\t1\t1:0 1/2:30"
+    wanted = read_data(write(tmp_path / "flat", line))[0]
+    deep = write(tmp_path / "deep" / "Weibo-master" / "data", line)
+    (deep / "dataset.txt").rename(deep / "DATASET.TXT")
+    (deep / "window.json").rename(tmp_path / "deep" / "window.json")
+    made = read_data(tmp_path / "deep")[0]
+    pd.testing.assert_frame_equal(made.items, wanted.items)
+    pd.testing.assert_frame_equal(made.events, wanted.events)

@@ -130,6 +130,14 @@ def test_a_channel_is_what_was_known_of_its_videos_when_one_is_asked(generated):
     assert (made["channel_count"] > 0).sum() > 50
 
 
+def test_the_files_are_found_wherever_the_unpacking_put_them(generated, tmp_path):
+    shutil.copytree(generated, tmp_path / "youtube" / "v1")
+    (tmp_path / "youtube" / "v1" / "videos.csv").rename(tmp_path / "youtube" / "v1" / "Videos.CSV")
+    (wanted, _), (made, _) = read(generated), read(tmp_path)
+    pd.testing.assert_frame_equal(made.items, wanted.items)
+    pd.testing.assert_frame_equal(made.events, wanted.events)
+
+
 def test_no_feature_moves_with_a_later_snapshot_or_a_label_that_was_not_known(generated, tmp_path):
     data, _ = read(generated)
     table = pd.read_csv(generated / "snapshots.csv")

@@ -12,9 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smp.errors import DataError
+from smp.tracks import official
 from smp.tracks.base import Data
 from smp.tracks.cascade.events import Events
 
+EVENTS, WINDOW = "dataset.txt", "window.json"
+SITE = "the data of DeepHawkes, CasFlow or CasFT, or write a line a cascade as input/README.md says"
 LAYOUT = "a line a cascade: id TAB root TAB publish time (unix s) TAB reposts TAB paths such as 1:0 1/2:35 1/2/3:80"
 CHUNK = 2**25  # characters of paths parsed at once: bounds the memory
 FURTHEST = 1e11  # seconds, three thousand years: a delay or a publish time beyond is none
@@ -29,9 +32,8 @@ class Window:
     min_events: int = 10  # seen, the root among them; smaller cascades are left out
 
 
-def read_window(folder: Path) -> Window:
+def read_window(path: Path) -> Window:
     """`window.json`. Raises DataError where it is missing or says nothing that can be asked."""
-    path = folder / "window.json"
     try:
         stated = json.loads(path.read_text(encoding="utf-8-sig"))
         window = Window(float(stated["observation"]), float(stated["horizon"]), int(stated.get("min_events", 10)))
@@ -45,8 +47,11 @@ def read_window(folder: Path) -> Window:
 
 
 def files(folder: Path) -> list[Path]:
-    """What `read` reads."""
-    return [folder / "dataset.txt", folder / "window.json"]
+    """What `read` reads: the cascades, and what is asked of them, beside them where it lies nowhere else."""
+    found = official.needed(folder, {EVENTS: EVENTS}, SITE) | official.locate(
+        official.index(folder), {WINDOW: WINDOW}, SITE
+    )
+    return [found[EVENTS], found.get(WINDOW, found[EVENTS].with_name(WINDOW))]
 
 
 def read(folder: Path) -> tuple[Data, dict[str, int]]:
@@ -57,8 +62,9 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     horizon)). Events: all of them, as `Events.to_table` has them. The stated number of reposts is no column: it counts
     what is to be predicted. Raises DataError.
     """
-    window, quirks = read_window(folder), Counter()
-    heads, paths = _lines(folder / "dataset.txt", quirks)
+    (path, stated), quirks = files(folder), Counter()
+    window = read_window(stated)
+    heads, paths = _lines(path, quirks)
     parts, at = [], 0
     for chunk in _chunks(paths):
         parts.append(_parse(chunk, heads["root"].iloc[at : at + len(chunk)], quirks))
@@ -72,8 +78,8 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     quirks[few] = len(seen) - len(rows)
     if not len(rows):
         raise DataError(
-            f"{folder / 'dataset.txt'}: no cascade has {window.min_events} events within {window.observation:g} s; "
-            f"mend the observation in {folder / 'window.json'}"
+            f"{path}: no cascade has {window.min_events} events within {window.observation:g} s; "
+            f"mend the observation in {stated}"
         )
     events, heads = events.take(rows), heads.iloc[rows]
     later = events.until(window.horizon).count - seen[rows]
@@ -94,8 +100,6 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
 
 def _lines(path: Path, quirks: Counter) -> tuple[pd.DataFrame, list[str]]:
     """The first four fields of every usable line (id, root, time, reposts), and the fifth."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; it holds {LAYOUT}")
     rows, paths, known = [], [], set()
     with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
         for line in file:

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from smp.errors import DataError
+from smp.tracks import official
 from smp.tracks.base import Data
 
+VIDEOS, SNAPSHOTS, WINDOW = "videos.csv", "snapshots.csv", "window.json"
+SITE = "a crawl of your own: a row a video and a row a snapshot, as input/README.md says"
 COUNTERS = ("views", "likes", "comments", "n_countries")
 CATEGORIES = ("channel", "category", "lang")
 # What is known of a video when it is published; of other columns nobody says when they were measured.
@@ -27,9 +30,8 @@ class Window:
     target: float
 
 
-def read_window(folder: Path) -> Window:
+def read_window(path: Path) -> Window:
     """`window.json`. Raises DataError where it is missing or says nothing that can be asked."""
-    path = folder / "window.json"
     try:
         stated = json.loads(path.read_text(encoding="utf-8-sig"))
         window = Window(float(stated["observation_hours"]), 24 * float(stated["target_day"]))
@@ -43,10 +45,12 @@ def read_window(folder: Path) -> Window:
 
 
 def files(folder: Path) -> list[Path]:
-    """What `read` reads."""
-    return [folder / n for n in ("videos.csv", "snapshots.csv", "window.json")] + sorted(
-        folder.glob("features/*.parquet")
-    )
+    """What `read` reads: the videos, their snapshots, what is asked of them, and vectors of their content; the last two
+    beside the videos where they lie nowhere else."""
+    names = {name: name for name in (VIDEOS, SNAPSHOTS)}
+    found = official.needed(folder, names, SITE) | official.locate(official.index(folder), {WINDOW: WINDOW}, SITE)
+    window = found.get(WINDOW, found[VIDEOS].with_name(WINDOW))
+    return [found[VIDEOS], found[SNAPSHOTS], window, *sorted(found[VIDEOS].parent.glob("features/*.parquet"))]
 
 
 def read(folder: Path) -> tuple[Data, dict[str, int]]:
@@ -59,8 +63,9 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     snapshot nearest to the target day less `last`. Events: the observed snapshots alone, time, age_h and counters (NaN
     where hidden), in the order of age. Raises DataError.
     """
-    window, quirks = read_window(folder), Counter()
-    videos, snapshots = _videos(folder / "videos.csv", quirks), _snapshots(folder / "snapshots.csv", quirks)
+    (path, counted, stated, *vectors), quirks = files(folder), Counter()
+    window = read_window(stated)
+    videos, snapshots = _videos(path, quirks), _snapshots(counted, quirks)
     known = snapshots["video"].isin(videos.index)
     quirks["snapshots of videos that are not in videos.csv dropped"] = int((~known).sum())
     snapshots = snapshots[known]
@@ -79,8 +84,8 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     quirks["videos without a snapshot at the target day, not labelled"] = int(label["views"].isna().sum())
     if not label["views"].notna().any():
         raise DataError(
-            f"{folder / 'snapshots.csv'}: no video has a snapshot before {window.observation:g} h and one at "
-            f"{_span(window)[0]:g} to {_span(window)[1]:g} h; mend {folder / 'window.json'}"
+            f"{counted}: no video has a snapshot before {window.observation:g} h and one at "
+            f"{_span(window)[0]:g} to {_span(window)[1]:g} h; mend {stated}"
         )
     horizon = label["age_h"].fillna(window.target)
     items = pd.DataFrame(
@@ -95,7 +100,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
             **{name: videos[name] for name in videos if name != "time"},
         }
     )
-    items = items.join(_content(folder, videos.index, quirks)).rename_axis("post_id")
+    items = items.join(_content(vectors, videos.index, quirks)).rename_axis("post_id")
     events = seen.set_index("video").rename_axis("post_id")
     events.insert(0, "time", events.index.map(items["time"]) + _hours(events["age_h"]))
     data = Data(items, np.log2(1 + label["views"].to_numpy()) - items["last"].to_numpy(), events)
@@ -116,8 +121,6 @@ def _table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
         table = pd.read_csv(
             path, dtype={"video": str}, encoding="utf-8-sig", encoding_errors="replace", low_memory=False
         )
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; it holds columns {', '.join(needed)}") from None
     except (ValueError, OSError) as error:
         raise DataError(f"{path}: not readable as csv ({error!s:.80}); write it again with a header") from None
     lacking = [name for name in needed if name not in table]
@@ -168,10 +171,10 @@ def _snapshots(path: Path, quirks: Counter) -> pd.DataFrame:
     return table[~twice].sort_values(["video", "age_h"], kind="stable")
 
 
-def _content(folder: Path, ids: pd.Index, quirks: Counter) -> pd.DataFrame:
+def _content(paths: list[Path], ids: pd.Index, quirks: Counter) -> pd.DataFrame:
     """The numbers of features/*.parquet side by side, NaN for a video that a file lacks."""
     tables = []
-    for path in sorted(folder.glob("features/*.parquet")):
+    for path in paths:
         try:
             table = pd.read_parquet(path)
         except (ValueError, OSError) as error:

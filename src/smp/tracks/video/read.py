@@ -74,11 +74,7 @@ def _locate(folder: Path, splits: Sequence[str] = SPLITS) -> dict[tuple[str, str
     """Paths by (kind, split), each file wherever it lies. Raises DataError that lists all missing ones."""
     names = {(kind, split): NAME.format(kind, split) for kind in KEYS for split in splits}
     del names["popularity", "test"]
-    found = official.index(folder)
-    located = official.locate(found, names, SITE)
-    if missing := [name for key, name in names.items() if key not in located]:
-        raise official.missing(folder, found, missing, SITE)
-    return located
+    return official.needed(folder, names, SITE)
 
 
 def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, quirks: Counter) -> pd.DataFrame:
