@@ -214,7 +214,7 @@ def test_reasons_are_the_largest_sums_of_columns_that_say_the_same(forecast):
 
 def test_an_interval_is_the_quantile_of_conformal_prediction():
     rng = np.random.default_rng(0)
-    errors = pd.DataFrame({"error": rng.normal(size=999), "seen": np.arange(999) < 400, "holdout": False})
+    errors = pd.DataFrame({"error": rng.normal(size=999), "seen": np.arange(999) < 400, "learnt": 7, "holdout": False})
     widths = interval.half_widths(errors)
     for is_seen, n in ((True, 400), (False, 599)):
         own = errors["error"][errors["seen"] == is_seen].abs()
@@ -222,6 +222,11 @@ def test_an_interval_is_the_quantile_of_conformal_prediction():
     few = interval.half_widths(errors[:420])
     assert few[False] == pytest.approx(np.sort(errors["error"][:420].abs())[math.ceil(421 * 0.8) - 1])
     assert interval.half_widths(errors[:3]) == {True: math.inf, False: math.inf}
+    more = errors.assign(learnt=np.where(np.arange(999) % 3, 7, 21))  # as if these stood there three times
+    widths, thrice = interval.half_widths(more), errors.loc[np.repeat(np.arange(999), more["learnt"] // 7)]
+    for is_seen in (True, False):
+        own = np.sort(thrice["error"][thrice["seen"] == is_seen].abs())
+        assert widths[is_seen] == own[math.ceil((len(own) + 3) * 0.8) - 1]
 
 
 def test_coverage_is_measured_on_the_holdout_with_errors_before_it(finished):
@@ -243,7 +248,7 @@ def test_coverage_is_measured_on_the_holdout_with_errors_before_it(finished):
 
 def test_noise_is_covered_as_often_as_said():
     rng = np.random.default_rng(1)
-    errors = pd.DataFrame({"error": rng.standard_cauchy(8000), "seen": rng.random(8000) < 0.3})
+    errors = pd.DataFrame({"error": rng.standard_cauchy(8000), "seen": rng.random(8000) < 0.3, "learnt": 9})
     table = interval.coverage(errors.assign(holdout=np.arange(8000) >= 4000))
     assert table["coverage"].between(0.77, 0.83).all() and table["users"].tolist() == ["all", "seen", "unseen"]
 

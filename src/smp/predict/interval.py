@@ -2,7 +2,9 @@
 
 Later posts are predicted by models of earlier ones, as a new post is; the quantile of their absolute errors is the
 half-width that covers so many (Vovk et al., Algorithmic Learning in a Random World, 2005; apart for users with and
-without a known label, as Mondrian predictors do). No library is asked: of predictions that are there it is a quantile.
+without a known label, as Mondrian predictors do). An error counts by the rows that its model learnt from, as in the
+fusion: earlier models err more than the one that is asked in the end (weights: Barber et al., Conformal prediction
+beyond exchangeability, Annals of Statistics 2023). No library is asked: of predictions that are there it is a quantile.
 """
 
 import math
@@ -24,8 +26,8 @@ NAMES = {True: "seen", False: "unseen"}  # whether the user has an earlier label
 def forward_errors(track: str, experiment: str, data: Data) -> pd.DataFrame:
     """The errors of predictions made from earlier posts alone; index post_id, twice where two such parts hold a post.
 
-    Columns: error (label less prediction), seen (the user has a post among those learnt from), holdout. The holdout's
-    are those of its own part; what else lies in its time (months) is left out.
+    Columns: error (label less prediction), seen (the user has a post among those learnt from), learnt (how many these
+    are), holdout. The holdout's are those of its own part; what else lies in its time (months) is left out.
     """
     folds, split = load_folds(track, data), tracks.get(track).split
     parts = parts_of(data, folds, split)
@@ -36,7 +38,8 @@ def forward_errors(track: str, experiment: str, data: Data) -> pd.DataFrame:
     tables = []
     for part, pred, is_holdout in [*made, (last, oof.reindex(data.ids[last.query]), True)]:
         rows = data.ids.get_indexer(pred.index)
-        table = pd.DataFrame({"error": data.labels[rows] - pred, "seen": seen(data, rows, part.train)})
+        is_seen = seen(data, rows, part.train)
+        table = pd.DataFrame({"error": data.labels[rows] - pred, "seen": is_seen, "learnt": len(part.train)})
         tables.append(table.assign(holdout=is_holdout))
     return pd.concat(tables)
 
@@ -49,12 +52,14 @@ def seen(data: Data, rows: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 def half_widths(errors: pd.DataFrame) -> dict[bool, float]:
     """By whether the user was seen: what the absolute error stays within in LEVEL of all cases; inf without errors."""
-    every, widths = errors["error"].abs(), {}
+    widths = {}
     for is_seen in (True, False):
-        own = every[errors["seen"] == is_seen]
-        own = np.sort(own if len(own) >= FEWEST else every)
-        at = math.ceil((len(own) + 1) * LEVEL)  # the one more is the post to come
-        widths[is_seen] = float(own[at - 1]) if at <= len(own) else math.inf
+        own = errors[errors["seen"] == is_seen]
+        own = (own if len(own) >= FEWEST else errors).assign(error=lambda t: t["error"].abs()).sort_values("error")
+        weight = np.cumsum(own["learnt"].to_numpy())
+        wanted = LEVEL * (weight[-1] + own["learnt"].max()) if len(own) else 0  # the one more is the post to come
+        at = np.searchsorted(weight, wanted)
+        widths[is_seen] = float(own["error"].iloc[at]) if at < len(own) else math.inf
     return widths
 
 
