@@ -1,8 +1,11 @@
-"""The layers of TabNet in torch: sparse attention over columns, feature transformers, ghost batch norm."""
+"""The layers of TabNet in torch: sparse attention over columns, feature transformers, ghost batch norm.
+
+`config` is a smp.learners.TabNet, which imports this file.
+"""
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +13,11 @@ from torch.nn import functional as F
 
 from smp.nn.blocks import EmbeddedColumns
 
-if TYPE_CHECKING:
-    from smp.learners.tabnet import TabNet
-
 
 class Network(nn.Module):
     """A batch of columns -> (B,); `penalty` holds the sparsity loss of the latest forward pass."""
 
-    def __init__(self, config: "TabNet", n_numbers: int, cardinalities: list[int]):
+    def __init__(self, config: Any, n_numbers: int, cardinalities: list[int]):
         super().__init__()
         self.columns = EmbeddedColumns(n_numbers, cardinalities, config.category_dropout)
         inputs, width = sum(self.columns.widths), config.n_d + config.n_a
@@ -60,7 +60,7 @@ class Network(nn.Module):
 class FeatureTransformer(nn.Module):
     """Gated linear blocks, the first shared by all steps but for their norms, each added to what came before."""
 
-    def __init__(self, config: "TabNet", inputs: int, width: int, shared: list[nn.Linear]):
+    def __init__(self, config: Any, inputs: int, width: int, shared: list[nn.Linear]):
         super().__init__()
         first = inputs if not shared else width
         own = [nn.Linear(first if i == 0 else width, 2 * width, bias=False) for i in range(config.n_independent)]
@@ -77,7 +77,7 @@ class FeatureTransformer(nn.Module):
 class GhostBatchNorm(nn.BatchNorm1d):
     """Batch normalisation by the statistics of a part of the batch (Hoffer et al. 2017)."""
 
-    def __init__(self, width: int, config: "TabNet", rows: int | None = None):
+    def __init__(self, width: int, config: Any, rows: int | None = None):
         super().__init__(width, momentum=config.momentum)
         self.rows = rows or config.ghost_batch_size
 
