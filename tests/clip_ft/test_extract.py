@@ -6,8 +6,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from smp.clip_ft import prototypes
-from smp.clip_ft.extract import BLOCKS, classify, pca, statistics, store_features
+from smp.clip_ft import extract, prototypes
+from smp.clip_ft.extract import BLOCKS, classify, outputs, pca, statistics, store_features
 from smp.clip_ft.fit import class_means, fit
 from smp.clip_ft.model import ModelConfig, contrastive
 from smp.clip_ft.towers import Towers
@@ -45,6 +45,16 @@ def forward(task, step):
         features = step.towers.features(task.inputs.batch(np.arange(120)))
         G, L = step.model.classes(step.towers.text)
         return features, *step.model(features, G, L), G, L
+
+
+def test_what_is_stored_is_made_again_for_another_precision_alone(stored, tmp_path, monkeypatch):
+    task, step, *_ = stored()
+    ran = []
+    monkeypatch.setattr(extract, "outputs", lambda *a: ran.append(a) or outputs(*a))
+    for precision, times in (("fp32", 0), ("bf16", 1), ("bf16", 1)):
+        monkeypatch.setattr(extract, "precision_on", lambda *_, p=precision: p)
+        store_features(step, task.inputs, task.posts.index, tmp_path, "clip_ft", "key", LOADING)
+        assert len(ran) == times
 
 
 def test_blocks_are_those_of_equation_11(stored):

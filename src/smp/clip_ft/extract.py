@@ -16,7 +16,7 @@ from smp.disk.store import read_embeddings, write_table
 from smp.encoders import Loading
 from smp.encoders.components import pca
 from smp.encoders.shards import Batch, into_store
-from smp.nn.parallel import autocast, device, once
+from smp.nn.parallel import autocast, device, once, precision_on
 
 BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
 # Blocks of F in the order of eq. 11, each d wide; its s, the user's behaviour, is a feature family of its own.
@@ -75,7 +75,7 @@ def store_features(
     of the post's class by every branch; `<name>_stats`: what `statistics` gives; `<name>_pca` (n, sum of the budget),
     where there is one: components of each of BLOCKS. Returns the share of each block's variance that these keep.
     """
-    names = [name, f"{name}_probabilities", f"{name}_fit"]
+    names, key = [name, f"{name}_probabilities", f"{name}_fit"], f"{key}-{precision_on(device(), loading.precision)}"
 
     def compute(batches: Sequence[np.ndarray]) -> Iterator[Batch]:
         for said in outputs(step, inputs, batches, loading.precision, loading.workers):
