@@ -36,7 +36,10 @@ from scipy.stats import spearmanr
 TRACK = "image"
 GROUP = "studies"
 PARENTS = ("exp001_clip_ft", "exp002_clip", "exp003_blip", "exp004_vit_bert", "exp005_resnet_bert")
-STATISTICS = {False: ("post_stats", "time_place", "account"), True: ("post_stats", "time_place", "user_behaviour")}
+STATISTICS = {
+    False: ("post_stats", "time_place", "account"),
+    True: ("post_stats", "time_place", "user_behaviour", "tags_user"),
+}
 REPRESENTATIONS = {
     "": (),
     "ResNet+BERT": ("resnet_image_pca", "bert_text_pca"),

@@ -13,7 +13,10 @@ HEADS = ("ln_post", "proj", "attn_pool", "attnpool", "norm", "fc_norm", "head", 
 
 
 class Towers(nn.Module):
-    """An open_clip model and its text tower opened up; frozen until `unfreeze`."""
+    """An open_clip model and its text tower opened up; frozen until `unfreeze`.
+
+    The paper draws a text encoder for prompts and one for descriptions: frozen, they are this one.
+    """
 
     def __init__(self, net: nn.Module, tokenizer: Callable):
         super().__init__()
