@@ -6,7 +6,7 @@ import pytest
 
 from smp import paths
 from smp.errors import DataError
-from smp.folds import label_blocks, label_level, load_folds, make_folds, months, time_blocks
+from smp.folds import label_blocks, label_level, load_folds, make_folds, months, split_blocks, time_blocks
 from smp.tracks.base import Data, Split
 
 SPLIT = Split()
@@ -40,6 +40,22 @@ def test_posts_of_one_moment_share_a_block():
     time = pd.Series(pd.to_datetime([1, 2, 3, 3, 3, 3, 3, 4, 5, 6], unit="s"))
     blocks = time_blocks(time, 5)
     assert blocks.tolist() == [0, 0, 1, 1, 1, 1, 1, 3, 4, 4]
+
+
+def test_blocks_of_moments_hold_as_many_moments_however_many_items_each_has():
+    hours = np.random.default_rng(0).permutation(np.repeat(np.arange(10), [1, 9, 1, 1, 30, 1, 2, 1, 5, 1]))
+    time = pd.Series(pd.to_datetime(hours * 3600, unit="s", utc=True))
+    np.testing.assert_array_equal(split_blocks(time, Split(of="moments")), hours // 2)
+    shares = Split(blocks=3, shares=(0.5, 0.3, 0.2), of="moments")
+    np.testing.assert_array_equal(split_blocks(time, shares), np.array([0] * 5 + [1] * 3 + [2] * 2)[hours])
+
+
+def test_a_rolling_split_predicts_every_block_but_the_first():
+    data, split = data_of(n=250), Split(blocks=3, shares=(0.5, 0.25, 0.25), rolling=True)
+    folds = make_folds(data, split)
+    order = data.items.loc[folds.index, "time"].to_numpy().argsort()
+    assert folds["fold"].to_numpy()[order].tolist() == [-1] * 100 + [1] * 50 + [2] * 50
+    assert folds["holdout"].to_numpy()[order].tolist() == [False] * 150 + [True] * 50
 
 
 def test_user_folds_share_no_user_and_every_scheme_has_the_same_holdout():

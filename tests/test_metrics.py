@@ -1,10 +1,12 @@
 """The metrics against scipy and the formulas written out."""
 
 import numpy as np
+import pytest
 from scipy.stats import rankdata
+from sklearn.metrics import mean_squared_error, r2_score
 
 from smp import tracks
-from smp.metrics import mae, mape, mean_and_errors, src
+from smp.metrics import mae, mape, mean_and_errors, mse, r2, src
 
 
 def test_src_is_the_papers_formula_without_ties_and_average_ranks_with_them():
@@ -24,6 +26,13 @@ def test_errors():
     y, p = np.array([2.0, 4.0]), np.array([3.0, 3.0])
     assert mae(y, p) == 1.0
     assert mape(y, p) == (1 / 2 + 1 / 4) / 2
+
+
+def test_squared_errors_and_the_explained_variance_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    y, p = rng.normal(3, 2, 50), rng.normal(3, 2, 50)
+    assert mse(y, p) == pytest.approx(mean_squared_error(y, p)) and r2(y, p) == pytest.approx(r2_score(y, p))
+    assert r2(np.full(50, 2.0), p) == 0.0
 
 
 def test_item_losses_average_to_the_metric_and_weights_are_those_of_its_median():

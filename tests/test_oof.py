@@ -196,6 +196,43 @@ def test_what_is_too_young_to_have_its_label_is_not_learnt_from(problem):
         assert not time.iloc[part.train].between(start - purge, start, inclusive="neither").any()
 
 
+def test_labels_that_take_longer_than_the_data_are_all_learnt_from(problem, caplog):
+    data, _ = problem
+    folds = make_folds(data, SPLIT)
+    days = (data.items["time"].max() - data.items["time"].min()).days
+    for part, plain in zip(parts_of(data, folds, Split(purge=pd.Timedelta(days=days))), parts_of(data, folds, SPLIT)):
+        if part.kind in ("holdout", "forward"):
+            np.testing.assert_array_equal(part.train, plain.train)
+            assert f"{part.name}: only 0 of {len(plain.train)} labels" in caplog.text
+
+
+@pytest.mark.parametrize(("days", "learnt"), [(60, 21), (61, 20), (62, 80)])
+def test_twenty_known_labels_are_enough_to_learn_from(days, learnt):
+    time = pd.date_range("2015-01-01", periods=100, tz="UTC")  # a post a day, the holdout from day 80 on
+    items = pd.DataFrame({"time": time, "user_id": pd.Categorical(["u"] * 100)}, index=time.strftime("p%j"))
+    data = Data(items, np.arange(100.0))
+    part = holdout_of(parts_of(data, make_folds(data, SPLIT), Split(purge=pd.Timedelta(days=days))))
+    np.testing.assert_array_equal(part.train, np.arange(learnt))
+
+
+def test_without_a_part_before_the_holdout_nothing_is_chosen(problem):
+    data, _ = problem
+    parts = [p for p in parts_of(data, make_folds(data, SPLIT), SPLIT) if p.kind != "forward"]
+    with pytest.raises(DataError, match="no forward part lies before the holdout"):
+        choosing_parts(parts)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda t: t.iloc[1:], lambda t: t.assign(part=t["part"].to_numpy()[::-1])], ids=["posts", "parts"]
+)
+def test_forward_predictions_of_other_posts_or_parts_are_refused(problem, tmp_path, monkeypatch, damage):
+    finished_forward(*problem, SPLIT, tmp_path, monkeypatch)
+    path = paths.output("video") / "exp901_ridge" / "forward.parquet"
+    write_table(path, damage(read_table(path)))
+    with pytest.raises(DataError, match=r"exp901_ridge/forward\.parquet: other posts or parts than exp900_ridge's"):
+        load_forward("video", ["exp900_ridge", "exp901_ridge"])
+
+
 def test_nothing_is_chosen_on_a_row_of_the_holdout(problem):
     data, _ = problem
     for split in (SPLIT, Split(forward="months", months=8)):

@@ -251,6 +251,10 @@ def test_noise_is_covered_as_often_as_said():
     errors = pd.DataFrame({"error": rng.standard_cauchy(8000), "seen": rng.random(8000) < 0.3, "learnt": 9})
     table = interval.coverage(errors.assign(holdout=np.arange(8000) >= 4000))
     assert table["coverage"].between(0.77, 0.83).all() and table["users"].tolist() == ["all", "seen", "unseen"]
+    assert table["posts"].sum() == 2 * 4000 == table["calibrated_on"].sum()
+    for _, row in table.iterrows():
+        inside = np.arange(row["posts"]) < round(row["coverage"] * row["posts"])
+        assert row["coverage_se"] == pytest.approx(inside.std() / row["posts"] ** 0.5)
 
 
 # --- posts from files ---

@@ -3,12 +3,14 @@
 import json
 import sys
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from smp import features, paths, runner, tracks
+from smp.disk.locks import acquire, release
 from smp.disk.store import read_table
 from smp.errors import DataError
 from smp.experiment import Experiment, Weight, parse_run
@@ -119,6 +121,24 @@ def test_other_settings_are_refused_unless_a_variant_or_forced(run):
     run("--learner.rounds", "10", "--force")
     assert json.loads((output / "exp950_test" / "config.json").read_text())["config"]["learner"]["rounds"] == 10
     assert set(pd.read_csv(output / "scores.csv")["experiment"]) == {"exp950_test", "exp950_test@short"}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_folder_is_claimed_for_one_process_or_shared_by_those_that_say_so(run, monkeypatch, together):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    made = parse_run("exp950_test/train.py", Config, "video")
+
+    def others():
+        """What another process gets of the folder: side by side, and alone."""
+        asked = [acquire(made.lock, shared=shared, wait=False) for shared in (True, False)]
+        (paths.output("video") / "got.json").write_text(json.dumps(asked))
+
+    assert runner.open_folder(made, shared=together)
+    other = get_context("fork").Process(target=others)
+    other.start()
+    other.join()
+    release(made.lock)
+    assert json.loads((paths.output("video") / "got.json").read_text()) == [together, False]
 
 
 def test_changed_feature_code_is_noticed(run, monkeypatch):

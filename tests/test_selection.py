@@ -77,5 +77,6 @@ def test_without_losses_the_command_is_named_and_nothing_is_read_where_all_are_k
     assert Selection().rows("image", posts, rows) is rows
     with pytest.raises(DataError, match=r"python exp/exp001_clip_ft/train\.py"):
         Selection(0.5).rows("image", posts, rows)
-    with pytest.raises(DataError, match="must be over 0"):
-        Selection(0.0).rows("image", posts, rows)
+    for share in (0.0, -0.5, 1.5):
+        with pytest.raises(DataError, match=f"a share of {share} .* must be over 0 and at most 1"):
+            Selection(share).rows("image", posts, rows)

@@ -9,10 +9,11 @@ from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 
-from smp import paths, runner
+from smp import paths, runner, tuning
 from smp.errors import DataError
 from smp.experiment import Experiment
 from smp.folds import load_folds
@@ -73,6 +74,24 @@ def test_tuning_runs_a_variant_of_its_own_and_never_sees_the_holdout(demo_run, t
     run_cv(script, Config, "video")
     again = pd.read_csv(output / "studies" / "exp950_test@tuned.csv")
     pd.testing.assert_series_equal(again["value"], trials["value"])
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_what_a_trial_proposes_is_optunas_of_its_number_and_the_trials_before_it():
+    first = {"a": 0.5, "b": 3}
+
+    def loss_of(trial):
+        return (trial.suggest_float("a", 0, 1) - 0.3) ** 2 + (trial.suggest_int("b", 1, 9) - 7) ** 2
+
+    made = optuna.create_study(sampler=tuning._by_number(first))
+    made.optimize(loss_of, n_trials=14)
+    assert made.trials[0].params == first
+    for number in (1, 13):  # of few trials at random, then of what these say of both values together
+        sampler = optuna.samplers.TPESampler(seed=number, multivariate=True, constant_liar=True)
+        plain = optuna.create_study(sampler=sampler)
+        plain.add_trials(made.trials[:number])
+        plain.optimize(loss_of, n_trials=1)
+        assert plain.trials[-1].params == made.trials[number].params
 
 
 def quadratic(candidate):

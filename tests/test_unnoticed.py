@@ -11,14 +11,14 @@ from sklearn.linear_model import LinearRegression
 
 from smp import features, oof, paths, runner, scores, stacking, submission, tracks
 from smp.disk import hashes, store
-from smp.disk.store import read_table, write_embeddings, write_table
+from smp.disk.store import read_table, write_embeddings, write_json, write_table
 from smp.errors import DataError
 from smp.folds import make_folds
 from smp.learners.medians import median_bend
 from smp.matrix import FeatureMatrix
 from smp.metrics import MAE, SRC, mae, mape, src
 from smp.oof import Part, choosing_parts, fold_parts, parts_of, write_predictions
-from smp.runner import Tabular, out_of_fold, part_matrix
+from smp.runner import Line, Mean, Seeded, Tabular, out_of_fold, part_matrix
 from smp.selection import Selection
 from smp.stacking import Stack, learn
 from smp.tracks.base import Data, Split
@@ -74,6 +74,56 @@ def test_a_search_judges_a_learner_on_later_rows_before_the_holdout(data, split,
     assert asked and not any(np.isin(held, [*p.train, *p.query]).any() for p in asked)
     assert all(time.iloc[p.train].max() < time.iloc[p.query].min() for p in asked)
     assert found == pytest.approx(np.mean([mape(data.labels[p.query], 5.0) for p in choosing_parts(parts)]))
+
+
+def test_a_study_is_of_one_question_and_of_any_learner(data, monkeypatch):
+    """Trials of another question would be taken for its own."""
+    monkeypatch.setattr(runner, "search", lambda file, name, learner, loss_of, trials: name)
+    parts = parts_of(data, make_folds(data, Split()), Split())
+
+    def study(fingerprint="f", scheme="time", **config):
+        monkeypatch.setattr(runner, "fingerprint", lambda track: fingerprint)
+        settings = {"config": {"learner": "trees", "seeds": [0]} | config, "scheme": scheme}
+        run = SimpleNamespace(settings=settings, track="video", name="exp950", tune=3)
+        return Tabular.tuned(SimpleNamespace(run=run, learner=None, parts=parts))
+
+    assert study() == study(learner="a network")
+    assert len({study(), study(seeds=[1]), study(label_blocks=3), study(scheme="user"), study("other posts")}) == 5
+
+
+def plain_run(tmp_path, **config):
+    return SimpleNamespace(track="image", folder=tmp_path, config=SimpleNamespace(**config))
+
+
+def test_the_plainest_models_are_the_mean_and_the_line_of_their_training_rows(data, tmp_path, monkeypatch):
+    x = np.random.default_rng(3).normal(size=(200, 2)).astype(np.float32)
+    monkeypatch.setattr(features, "load", lambda *names: FeatureMatrix.from_table(pd.DataFrame(x, columns=["a", "b"])))
+    run, folds = plain_run(tmp_path, features=("x",)), make_folds(data, Split())
+    mean, line = (kind(run, data, folds) for kind in (Mean, Line))
+    for part in parts_of(data, folds, Split()):
+        np.testing.assert_allclose(mean.predict(part), np.full((len(part.query), 1), data.labels[part.train].mean()))
+        fitted = LinearRegression().fit(x[part.train, :1], data.labels[part.train])
+        np.testing.assert_allclose(line.predict(part)[:, 0], fitted.predict(x[part.query, :1]), rtol=1e-5)
+
+
+def test_a_model_is_fitted_once_a_seed_and_kept_where_it_predicts_the_test_or_the_holdout(data, tmp_path):
+    fits = []
+
+    class Noted(Seeded):
+        def fit(self, part, given, seed):
+            fits.append((part.name, seed))
+            return SimpleNamespace(save=lambda folder: write_json(folder / "x.json", seed)), part.query + 0.5 * seed
+
+    model = Noted(plain_run(tmp_path, seeds=(3, 4)), data, make_folds(data, Split()))
+    for part in model.parts:
+        made = model.predict(part)
+        np.testing.assert_array_equal(made, part.query[:, None] + [[1.5, 2.0]])
+        assert fits == [(part.name, 3), (part.name, 4)]
+        fits.clear()
+    kept = {str(file.parent.relative_to(tmp_path)): file.read_text().strip() for file in tmp_path.rglob("*.json")}
+    assert kept == {f"{folder}/seed{s}": str(s) for folder in ("models", "holdout_models") for s in (3, 4)}
+    none = Part("full", "", np.arange(10), np.arange(0))
+    assert model.predict(none).shape == (0, 2) and fits == [("full", 3)], "nothing to average"
 
 
 @pytest.mark.parametrize("split", [Split(), Split(forward="months", months=6)], ids=["blocks", "months"])

@@ -85,7 +85,6 @@ def _by_number(first: dict) -> "optuna.samplers.BaseSampler":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
                 self.tpe = optuna.samplers.TPESampler(seed=trial.number, multivariate=True, constant_liar=True)
-            self.tpe.before_trial(study, trial)
 
         def infer_relative_search_space(self, study, trial):
             return self.tpe.infer_relative_search_space(study, trial) if trial.number else {}

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import entropy
 from sklearn.decomposition import PCA
 
 from smp.clip_ft import extract, prototypes
-from smp.clip_ft.extract import BLOCKS, classify, outputs, pca, statistics, store_features
+from smp.clip_ft.extract import BLOCKS, BRANCHES, classify, outputs, pca, statistics, store_features
 from smp.clip_ft.fit import class_means, fit
 from smp.clip_ft.model import ModelConfig, contrastive
 from smp.clip_ft.towers import Towers
@@ -91,17 +92,18 @@ def test_statistics_are_cosines_and_entropies_of_the_stored_rows(stored, tmp_pat
     table = statistics(tmp_path, "clip_ft")
     unit = {k: v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-6) for k, v in F.items()}
     np.testing.assert_allclose(table["clip_ft_cosine_clip"], (unit["image"] * unit["text"]).sum(1), atol=1e-5)
-    cosine = (unit["projected_image"] * unit["textual_prototype"]).sum(1)
-    np.testing.assert_allclose(table["clip_ft_cosine"], cosine, atol=1e-5)
+    for name, prototype in (("cosine", "textual_prototype"), ("cosine_visual", "visual_prototype")):
+        cosine = (unit["projected_image"] * unit[prototype]).sum(1)
+        np.testing.assert_allclose(table[f"clip_ft_{name}"], cosine, atol=1e-5)
     _, logits, *_ = forward(task, step)
     rows = np.flatnonzero(task.inputs.label >= 0)
-    own = -torch.nn.functional.cross_entropy(
-        logits.visual[rows], torch.from_numpy(task.inputs.label[rows]), reduction="none"
-    )
-    np.testing.assert_allclose(table["clip_ft_fit_visual"].iloc[rows], own, atol=2e-2)
-    assert (table["clip_ft_confidence"] == P.max(1)).all() and table["clip_ft_entropy"].between(
-        0, np.log(4) + 1e-3
-    ).all()
+    for branch in BRANCHES:
+        own = -torch.nn.functional.cross_entropy(
+            getattr(logits, branch)[rows], torch.from_numpy(task.inputs.label[rows]), reduction="none"
+        )
+        np.testing.assert_allclose(table[f"clip_ft_fit_{branch}"].iloc[rows], own, atol=2e-2)
+    assert (table["clip_ft_confidence"] == P.max(1)).all()
+    np.testing.assert_allclose(table["clip_ft_entropy"], entropy(P.astype(float), axis=1), atol=2e-3)
 
 
 def test_losses_are_the_cross_entropies_of_the_branches(stored):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing import get_context
 
@@ -106,6 +107,23 @@ def test_two_processes_share_the_fits_of_a_folder_and_do_none_twice(tmp_path):
     assert len({process for _, process in done}) == 2
     left = sorted(p.name for p in (tmp_path / "exp").iterdir() if p.suffix != ".lock")  # a lock may outlive its use
     assert left == sorted(f"{part.name}.parquet" for part in parts)
+
+
+def test_a_fit_that_another_process_is_at_is_left_to_it_until_all_others_are_made(holder, tmp_path):
+    (tmp_path / ".fold0.lock").symlink_to("lock")
+    other, order = holder(), []
+
+    def fit_predict(part):
+        order.append(part.key)
+        if part.key == "2":  # the last that is free; now the other dies
+            other.kill()
+            other.wait()
+        return np.zeros((1, 1))
+
+    threading.Timer(5, other.kill).start()
+    parts = [Part("fold", str(k), np.arange(0), np.array([k])) for k in range(3)]
+    cross_fit(tmp_path, pd.Index(list("abc")), parts, fit_predict)
+    assert order == ["1", "2", "0"]
 
 
 def test_an_error_inside_lets_go(tmp_path):

@@ -98,3 +98,11 @@ def test_nothing_to_say(bare_posts):
         undefined = made.columns[made.isna().all()]
         assert list(undefined) == ["tags_frequency_min", "tags_frequency_mean", "tags_frequency_max", "tags_rarity"]
         assert (made[["title_chars", "title_words", "tags_count"]] == 0).all(axis=None)
+
+
+def test_a_title_of_one_character_is_all_of_it(make_posts):
+    made = post_stats.build(make_posts([{"Title": "7"}, {"Title": "É"}]))
+    assert made[["title_chars", "title_digits", "title_upper", "title_nonascii"]].to_numpy().tolist() == [
+        [1, 1, 0, 0],
+        [1, 0, 1, 1],
+    ]
