@@ -228,6 +228,20 @@ def test_the_share_of_the_ceiling_is_the_worse_metrics_of_the_holdout(monkeypatc
     assert scores._row(row | {"holdout": {"rows": 5, "src": 0.8, "mae": 4.0}})["share_of_ceiling"] == 0.25
 
 
+def test_forward_rows_before_the_holdout_are_counted_apart_and_may_be_none(data):
+    for months, before in ((1, 0), (4, None)):
+        split = Split(forward="months", months=months)
+        folds = make_folds(data, split)
+        parts = parts_of(data, folds, split)
+        made = [(p, pd.DataFrame({"seed0": np.full(len(p.query), 5.0)}, data.ids[p.query])) for p in parts]
+        found = scores.score("video", data, made)["forward"]
+        rows = np.concatenate([p.query for p in parts if p.kind == "forward"])
+        early = rows[~np.isin(data.ids[rows], folds.index[folds["holdout"]])]
+        assert found["rows"] == len(early) and (before is None) == (len(early) > 0)
+        assert found.get("mape") == (pytest.approx(mape(data.labels[early], 5.0)) if len(early) else None)
+        assert found["every"]["rows"] == len(rows)
+
+
 # --- files: by id, whole, finite ---
 
 

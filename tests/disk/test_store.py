@@ -1,5 +1,7 @@
 """Tables and embeddings come back as written, and nothing half written is taken for whole."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -84,3 +86,17 @@ def test_an_array_without_its_ids_does_not_count(tmp_path):
         read_embeddings(tmp_path, "clip")
     with pytest.raises(ValueError, match="2 ids for 1 rows"):
         write_embeddings(tmp_path, "clip", pd.Index(["a", "b"]), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("system", ["Linux", "macOS"])
+def test_a_new_array_has_its_room_before_it_is_written(tmp_path, monkeypatch, system):
+    if system == "macOS":
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    made = store.new_array(tmp_path / "x.npy", (2**20 + 3, 9))  # more than one piece of zeros
+    made[-1] = 1
+    made.flush()
+    found, size = np.load(tmp_path / "x.npy"), (tmp_path / "x.npy").stat()
+    assert (
+        found.shape == (2**20 + 3, 9) and found.dtype == np.float16 and (found[-1] == 1).all() and not found[:-1].any()
+    )
+    assert size.st_blocks * 512 >= size.st_size

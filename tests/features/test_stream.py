@@ -112,3 +112,9 @@ def test_a_label_moves_only_rows_of_later_blocks(random_posts):
     y[50] += 3
     moved = ~before.eq(label_means.build(random_posts, y, block, 0)).where(before.notna(), True).all(axis=1).to_numpy()
     assert moved.any() and (block[moved] > block[50]).all()
+
+
+@pytest.mark.parametrize(("name", "length"), [("hour", 3600), ("day", 86_400), ("week", 604_800)])
+def test_a_window_is_exact_to_the_second(make_posts, name, length):
+    posts = make_posts([{"Postdate": str(1_425_000_000 + s)} for s in (0, length, 2 * length + 1)])
+    assert np.expm1(stream.build(posts)[f"stream_all_{name}"]).round().tolist() == [0, 1, 0]

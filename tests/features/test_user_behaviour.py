@@ -79,9 +79,10 @@ def test_posts_in_windows_and_calendars(made, histories):
             check(made, post, **{f"user_posts_{name}": log1p(same)})
 
 
-def test_a_window_is_exact_to_the_second(make_posts):
-    posts = make_posts([{"Postdate": str(1_425_000_000 + s)} for s in (0, 3600, 7201)])
-    assert np.expm1(user_behaviour.build(posts)["user_posts_1h"]).round().tolist() == [0, 1, 0]
+@pytest.mark.parametrize(("name", "length"), [("1h", 3600), ("24h", 86_400), ("7d", 604_800), ("30d", 2_592_000)])
+def test_a_window_is_exact_to_the_second(make_posts, name, length):
+    posts = make_posts([{"Postdate": str(1_425_000_000 + s)} for s in (0, length, 2 * length + 1)])
+    assert np.expm1(user_behaviour.build(posts)[f"user_posts_{name}"]).round().tolist() == [0, 1, 0]
 
 
 def test_variety(made, histories):
