@@ -246,12 +246,23 @@ def test_coverage_is_measured_on_the_holdout_with_errors_before_it(finished):
     assert (finished / "exp920_fusion" / "coverage.csv").is_file()
 
 
+def test_a_user_is_seen_who_has_a_post_among_those_learnt_from():
+    users = pd.Categorical(["a", "b", None, "a", None, "c"])
+    time = pd.date_range("2015-01-01", periods=6, tz="UTC")
+    data = Data(pd.DataFrame({"user_id": users, "time": time}, index=list("uvwxyz")), np.zeros(6))
+    found = interval.seen(data, np.array([1, 3, 4, 5, 0]), np.array([0, 2]))
+    assert found.tolist() == [False, True, False, False, True], "nobody knows who None is"
+
+
 def test_noise_is_covered_as_often_as_said():
     rng = np.random.default_rng(1)
     errors = pd.DataFrame({"error": rng.standard_cauchy(8000), "seen": rng.random(8000) < 0.3, "learnt": 9})
-    table = interval.coverage(errors.assign(holdout=np.arange(8000) >= 4000))
+    errors["holdout"] = np.arange(8000) >= 4000
+    table = interval.coverage(errors)
     assert table["coverage"].between(0.77, 0.83).all() and table["users"].tolist() == ["all", "seen", "unseen"]
-    assert table["posts"].sum() == 2 * 4000 == table["calibrated_on"].sum()
+    known = errors.groupby("holdout")["seen"].sum()
+    assert table["calibrated_on"].tolist() == [4000, known[False], 4000 - known[False]]
+    assert table["posts"].tolist() == [4000, known[True], 4000 - known[True]]
     for _, row in table.iterrows():
         inside = np.arange(row["posts"]) < round(row["coverage"] * row["posts"])
         assert row["coverage_se"] == pytest.approx(inside.std() / row["posts"] ** 0.5)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
@@ -44,12 +45,15 @@ def run(demo_run, tmp_path, monkeypatch):
 
 
 def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
+    started = time.perf_counter()
     output = run()
+    elapsed = time.perf_counter() - started
     folder = output / "exp950_test"
     data, metrics = load_data("video"), json.loads((folder / "metrics.json").read_text())
     posts, folds = data.items.assign(label=data.labels), load_folds("video", data)
     oof, test = load_oof("video", ["exp950_test"], folds, data)
     y, pred = posts.loc[folds.index, "label"], oof["exp950_test"]
+    assert 0 < metrics["seconds"] < elapsed + 0.1
     assert metrics["cv"] == {"rows": len(y), "mape": pytest.approx(mape(y, pred))}
     late = folds["holdout"]
     assert metrics["holdout"] == {"rows": int(late.sum()), "mape": pytest.approx(mape(y[late], pred[late]))}
@@ -60,7 +64,7 @@ def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
     np.testing.assert_allclose(seeds.mean(axis=1), pred[seeds.index])
     assert metrics["holdout_by_seed"][1]["mape"] == pytest.approx(mape(y[late], seeds["seed1"]))
     assert len(test) == (posts["split"] == "test").sum()
-    row = pd.read_csv(output / "scores.csv").set_index("experiment").loc["exp950_test"]
+    row = pd.read_csv(output / "scores.csv", index_col=0).loc["exp950_test"]
     assert row["holdout_mape"] == pytest.approx(metrics["holdout"]["mape"], abs=1e-4)
     assert row["holdout_rows"] == late.sum()
     assert metrics["cv"]["mape"] < mape(y, np.full(len(y), y.median())), "learns something"
@@ -121,6 +125,24 @@ def test_other_settings_are_refused_unless_a_variant_or_forced(run):
     run("--learner.rounds", "10", "--force")
     assert json.loads((output / "exp950_test" / "config.json").read_text())["config"]["learner"]["rounds"] == 10
     assert set(pd.read_csv(output / "scores.csv")["experiment"]) == {"exp950_test", "exp950_test@short"}
+
+
+def test_what_is_no_prediction_is_made_once_and_has_no_scores(demo_run, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    made = []
+
+    def make(run):
+        made.append(run.name)
+        return {"rows": 3}
+
+    started = time.perf_counter()
+    for _ in range(2):
+        runner.run_make("exp950_test/train.py", Config, "video", make)
+    elapsed, folder = time.perf_counter() - started, paths.output("video") / "exp950_test"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert made == ["exp950_test"] and metrics["rows"] == 3 and 0 <= metrics["seconds"] < elapsed + 0.1
+    assert capsys.readouterr().out == "exp950_test: finished earlier, nothing to do\n"
+    assert not (folder.parent / "scores.csv").exists()
 
 
 @pytest.mark.parametrize("together", [False, True])

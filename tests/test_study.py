@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -65,8 +66,8 @@ def test_a_claimed_cell_is_left_to_its_owner_and_taken_over_when_that_dies(tmp_p
 
         def noted(name):
             order.append(name)
-            if name == "c":  # the last that is free; now the owner dies
-                owner.kill()
+            if name == "c":  # the last that is free; soon the owner dies
+                threading.Timer(0.3, owner.kill).start()
             return make(name)
 
         started = time.monotonic()

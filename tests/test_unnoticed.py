@@ -394,6 +394,8 @@ def test_the_hash_of_code_covers_what_a_module_imports_at_any_depth():
     files = hashes._imported("smp.tracks.image.read", set())
     ends = {"image/read.py", "tracks/official.py", "disk/pictures.py", "disk/walk.py"}
     assert all(any(file.endswith(end) for file in files) for end in ends)
+    plain = ("smp/errors.py", "smp/paths.py", "disk/store.py", "disk/locks.py", "tracks/base.py")
+    assert not any(file.endswith(plain) for file in files), "what makes no value makes nothing stale"
     files = hashes._imported("smp.disk.pictures", set())
     assert len(files) > 1 and hashes.code_hash("smp.disk.pictures") == hashes.source_hash(*sorted(files))
 
