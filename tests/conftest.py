@@ -47,7 +47,7 @@ def demo_run(demo_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SMP_OUTPUT", str(tmp_path / "output"))
     monkeypatch.setenv("SMP_SUBMISSIONS", str(tmp_path / "submissions"))
     monkeypatch.setenv("SMP_PROFILE", "small")
-    monkeypatch.setattr("smp.evidence.DRAWS", 40)  # a study's test asks what it compares, not how surely
+    monkeypatch.setattr("smp.evidence.DRAWS", 16)  # a study's test asks what it compares, not how surely
     return paths.output("image")
 
 

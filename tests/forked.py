@@ -70,6 +70,7 @@ def start_ranks(number: int, script: Path, *arguments: str, log: Path, environme
 
 def _child(script: Path, arguments: tuple[str, ...], log: Path, environment: dict[str, str], places: Path | None):
     os.setsid()
+    multiprocessing.set_start_method("fork", force=True)  # as of a script; the server's would import everything anew
     os.environ.clear()
     os.environ.update(environment)
     for stream, suffix in ((1, ".out"), (2, ".err")):

@@ -68,7 +68,8 @@ def test_parts_are_judged_apart():
     assert gain(SRC, y, a, b, part=part).mean == pytest.approx(2.0)
 
 
-def test_pure_noise_is_called_better_or_worse_as_rarely_as_the_level_says():
+def test_pure_noise_is_called_better_or_worse_as_rarely_as_the_level_says(monkeypatch):
+    monkeypatch.setattr("smp.evidence.DRAWS", 60)
     rng, wrong = np.random.default_rng(4), 0
     for _ in range(200):
         y = rng.normal(size=60)

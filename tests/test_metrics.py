@@ -18,8 +18,9 @@ def test_src_is_the_papers_formula_without_ties_and_average_ranks_with_them():
     np.testing.assert_allclose(src(y, p), np.corrcoef(rankdata(y), rankdata(p))[0, 1])
 
 
-def test_src_of_a_constant_is_zero():
+def test_src_of_a_constant_is_zero_and_of_what_is_no_number_none():
     assert src(np.array([1.0, 2, 3]), np.full(3, 5.0)) == 0.0
+    assert np.isnan(src(np.array([1.0, 2, 3]), np.array([1.0, np.nan, 3])))
 
 
 def test_errors():

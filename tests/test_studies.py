@@ -16,7 +16,7 @@ from smp.paths import ROOT
 from smp.tracks import get
 from smp.tracks.load import load_data
 
-FAST = ("--lightgbm.rounds", "5", "--catboost.rounds", "5", "--processes", "1")
+FAST = ("--lightgbm.rounds", "5", "--catboost.rounds", "5", "--seeds", "0", "1", "--processes", "1")
 SOURCE = ROOT.parent / "shared" / "seeds"
 
 
@@ -92,7 +92,8 @@ def test_table_1_has_every_cell_beside_the_printed_one(run, represented):
     assert all(p.stat().st_mtime_ns == t for p, t in cells.items() if p != gone)
 
 
-def test_a_representation_beats_another_only_beyond_seeds_and_posts():
+def test_a_representation_beats_another_only_beyond_seeds_and_posts(monkeypatch):
+    monkeypatch.setattr("smp.evidence.DRAWS", 40)
     compare, rng = load("exp035_representations")["compare"], np.random.default_rng(0)
     y, user = rng.normal(6, 2, 900), np.arange(900) // 3
     noise = rng.normal(size=(900, 5))

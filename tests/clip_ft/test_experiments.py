@@ -39,7 +39,7 @@ def run(pictured, tmp_path, monkeypatch):
     for name in ("output", "submissions"):
         monkeypatch.setenv(f"SMP_{name.upper()}", str(tmp_path / name))
     monkeypatch.setenv("SMP_PROFILE", "small")
-    monkeypatch.setattr("smp.evidence.DRAWS", 40)
+    monkeypatch.setattr("smp.evidence.DRAWS", 16)
 
     def experiment(name: str, *arguments: str) -> dict:
         script = str(ROOT / "exp" / name / "train.py")

@@ -184,30 +184,30 @@ class _Space:
     """TF-IDF weights and factors learned from a sample of texts."""
 
     weights: object
-    factors: object
+    factors: np.ndarray | None  # (HASHES, dims) float32
     dims: int
 
     @classmethod
     def fit(cls, count: Counter, texts: list[str], dims: int) -> "_Space":
         """texts: different and sorted, so that the sample, every k-th, does not depend on the order of the posts."""
-        from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfTransformer
+        from sklearn.utils.extmath import randomized_svd, svd_flip
 
         counts = count(texts[:: -(-len(texts) // FIT_TEXTS) or 1])
-        weights = TfidfTransformer(sublinear_tf=True)
-        factors = TruncatedSVD(min(dims, counts.shape[1]), n_iter=4, random_state=SEED)
         if not counts.nnz:
             return cls(None, None, dims)
-        factors.fit(weights.fit_transform(counts))
+        weights, factors = TfidfTransformer(sublinear_tf=True), np.zeros((HASHES, dims), np.float32)
+        table, seen = weights.fit_transform(counts), np.unique(counts.indices)  # most columns of few texts are empty
+        how = {"n_iter": 4, "random_state": SEED, "transpose": True, "flip_sign": False}
+        texts_side, _, words_side = randomized_svd(table[:, seen], min(dims, len(seen)), **how)
+        factors[seen, : len(words_side)] = svd_flip(texts_side, words_side, u_based_decision=False)[1].T
         return cls(weights, factors, dims)
 
     def project(self, counts: csr_matrix) -> np.ndarray:
         """(m, dims) float32; 0 for a text without a word."""
-        out = np.zeros((counts.shape[0], self.dims), np.float32)
-        if self.weights is not None:
-            found = self.factors.transform(self.weights.transform(counts))
-            out[:, : found.shape[1]] = found
-        return out
+        if self.weights is None:
+            return np.zeros((counts.shape[0], self.dims), np.float32)
+        return self.weights.transform(counts) @ self.factors
 
 
 def _word_pairs() -> Counter:

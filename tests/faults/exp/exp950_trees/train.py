@@ -15,7 +15,7 @@ PARENTS = ()
 class Config(Experiment):
     features: tuple[str, ...] = ("post_stats", "time_place", "stream")
     label_features: tuple[str, ...] = ("label_means",)
-    learner: LightGBM = LightGBM(rounds=60)
+    learner: LightGBM = LightGBM(rounds=20)
     seeds: tuple[int, ...] = (0, 1)
 
 

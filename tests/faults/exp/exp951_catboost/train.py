@@ -14,7 +14,7 @@ PARENTS = ()
 @dataclass(frozen=True)
 class Config(Experiment):
     features: tuple[str, ...] = ("post_stats",)
-    learner: CatBoost = CatBoost(rounds=60, depth=4)
+    learner: CatBoost = CatBoost(rounds=20, depth=4)
     seeds: tuple[int, ...] = (0,)
 
 

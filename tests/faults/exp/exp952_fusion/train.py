@@ -12,7 +12,7 @@ PARENTS = ("exp950_trees", "exp951_catboost")
 @dataclass(frozen=True)
 class Config(Fusion):
     parents: tuple[str, ...] = ("exp950_trees", "exp951_catboost")
-    trials: int = 20
+    trials: int = 5
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ PARENTS = ()
 @dataclass(frozen=True)
 class Config(Experiment):
     features: tuple[str, ...] = ("video_stats",)
-    learner: LightGBM = LightGBM(objective="l1", rounds=60)
+    learner: LightGBM = LightGBM(objective="l1", rounds=20)
     weight: Weight = "inverse_label"
     seeds: tuple[int, ...] = (0,)
 
