@@ -96,16 +96,6 @@ def test_what_the_report_is_to_show_is_made_by_an_experiment_of_the_track():
         assert {tracks_of[shown.experiment] for shown in tracks.get(track).exhibits} <= {track}
 
 
-@pytest.fixture
-def run(demo_run, monkeypatch):
-    def call(name, *arguments):
-        script = str(ROOT / "exp" / name / "train.py")
-        monkeypatch.setattr(sys, "argv", [script, *arguments])
-        runpy.run_path(script, run_name="__main__")
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def finished(demo_folder, tmp_path_factory):
     """The output folder of one experiment, run once for all tests of this file."""
@@ -123,6 +113,24 @@ def finished(demo_folder, tmp_path_factory):
 def results(demo_run, finished):
     shutil.copytree(finished, demo_run, dirs_exist_ok=True)
     return Results("image")
+
+
+@pytest.fixture(scope="module")
+def written(demo_folder, finished, tmp_path_factory):
+    """The page of that experiment and of a study: (output folder, page)."""
+    folder = tmp_path_factory.mktemp("written")
+    shutil.copytree(finished, folder / "output")
+    script = ROOT / "exp" / "exp031_oversampling" / "train.py"
+    brief = ("--lightgbm.rounds", "3", "--catboost.rounds", "3", "--seeds", "0", "1", "--processes", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMP_INPUT", str(demo_folder))
+        patch.setenv("SMP_OUTPUT", str(folder / "output"))
+        patch.setenv("SMP_PROFILE", "small")
+        patch.setattr("smp.evidence.DRAWS", 16)
+        patch.setattr(sys, "argv", [str(script), *brief])
+        runpy.run_path(str(script), run_name="__main__")
+        (path,) = page.write()
+    return folder / "output", path
 
 
 def test_predictions_are_the_oof_and_seen_users_those_of_the_other_folds(results):
@@ -191,14 +199,14 @@ def test_shap_values_add_up_to_the_predictions_and_are_kept(results, monkeypatch
     pd.testing.assert_frame_equal(model.explain(results).shap, made.shap)
 
 
-def test_the_page_stands_alone_and_names_what_is_missing(results, run):
-    run("exp031_oversampling", "--lightgbm.rounds", "3", "--catboost.rounds", "3", "--processes", "1")
-    (path,) = page.write()
+def test_the_page_stands_alone_and_names_what_is_missing(demo_run, written, monkeypatch):
+    output, path = written
+    monkeypatch.setenv("SMP_OUTPUT", str(output))
     assert path == paths.output("image") / "report" / "index.html"
     text = path.read_text()
     assert not re.search(r"(src|href)=\"(?!data:|#)", text) and "http" not in text
     assert "<b>exp010_lgbm" not in text and "exp010_lgbm" in text
-    metrics = json.loads((results.folder / "exp010_lgbm" / "metrics.json").read_text())
+    metrics = json.loads((output / "exp010_lgbm" / "metrics.json").read_text())
     assert f"{metrics['holdout']['src']:.4f}" in text
     assert "lowers the tail&#x27;s error" in text and "Learning from a share" in text
     assert "<code>python exp/exp030_sample_selection/train.py</code> makes it" in text
@@ -207,11 +215,10 @@ def test_the_page_stands_alone_and_names_what_is_missing(results, run):
 
 
 @pytest.mark.skipif(not BROWSER, reason="no Chromium or Chrome on this machine: apt-get install chromium")
-def test_the_page_in_a_browser(results, run):
+def test_the_page_in_a_browser(written):
     from playwright.sync_api import sync_playwright
 
-    run("exp031_oversampling", "--lightgbm.rounds", "3", "--catboost.rounds", "3", "--processes", "1")
-    (path,) = page.write()
+    _, path = written
     complaints, asked = [], []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])

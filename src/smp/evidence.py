@@ -59,8 +59,9 @@ def gain(
     def gains(rows: np.ndarray) -> np.ndarray:
         """(seeds,) of a sample of posts."""
         pieces = [rows[part[rows] == k] for k in range(part.max() + 1)]
-        one = [[metric(y[r], a[r, s]) - metric(y[r], b[r, s]) for r in pieces if len(r)] for s in range(a.shape[1])]
-        return metric.sign * np.mean(one, axis=1)
+        pieces = [(y[r], a[r].T, b[r].T) for r in pieces if len(r)]
+        of_piece = [[metric(true, one) - metric(true, other) for one, other in zip(p, q)] for true, p, q in pieces]
+        return metric.sign * np.mean(of_piece, axis=0)
 
     of_seed = gains(np.arange(len(y)))
     rng, members = np.random.default_rng(0), np.argsort(group, kind="stable")

@@ -5,6 +5,7 @@ import multiprocessing
 import pickle
 import shutil
 import types
+from dataclasses import replace
 
 import numpy as np
 import open_clip
@@ -304,17 +305,19 @@ def test_the_small_clip_learns_pairs_goes_on_exactly_when_stopped_and_loads_like
     paths[5], texts[6] = str(tmp_path / "missing.png"), ""
     vision = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 32}
     config = SmallClip(16, vision, {**TEXT, "context_length": 12}, pairs_seen=1600, batch_size=16, learning_rate=3e-3)
-    history = pretrain(config, paths, texts, tmp_path / "small", workers=0)
+    history = pretrain(config, paths, texts, tmp_path / "learnt", workers=0)
     assert history[-1] < history[0]
+    config = replace(config, pairs_seen=400)
+    history = pretrain(config, paths, texts, tmp_path / "small", workers=0)
     with monkeypatch.context() as patch:
-        left = iter(range(50))  # of 33 epochs' 99 steps
+        left = iter(range(14))  # of 8 epochs' 24 steps
         plain = contrastive._augment
         patch.setattr(contrastive, "_augment", lambda *a: plain(*a) if next(left, None) is not None else 1 / 0)
         with pytest.raises(ZeroDivisionError):
             pretrain(config, paths, texts, tmp_path / "stopped", workers=0)
     assert [p.name for p in (tmp_path / "stopped").iterdir()] == ["checkpoint.pt"]
     with monkeypatch.context() as patch:
-        left = iter(range(99 - 48))  # what is left after the checkpoint of epoch 16
+        left = iter(range(24 - 12))  # what is left after the checkpoint of epoch 4
         patch.setattr(contrastive, "_augment", lambda *a: plain(*a) if next(left, None) is not None else 1 / 0)
         assert pretrain(config, paths, texts, tmp_path / "stopped", workers=0) == history
     (tmp_path / "stopped" / "checkpoint.pt").touch()  # as if killed before it was removed, or metrics.json written
@@ -325,7 +328,7 @@ def test_the_small_clip_learns_pairs_goes_on_exactly_when_stopped_and_loads_like
     for name in (contrastive.WEIGHTS, "open_clip_config.json"):
         assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "small" / name).read_bytes()
     assert json.loads((tmp_path / "small" / "open_clip_config.json").read_text())["model_cfg"]["embed_dim"] == 16
-    clip = load_clip(f"local-dir:{tmp_path / 'small'}")
+    clip = load_clip(f"local-dir:{tmp_path / 'learnt'}")
     with torch.no_grad():
         image = clip.net.encode_image(torch.stack([clip.transform(Image.open(p)) for p in paths[:4]]), normalize=True)
         text = clip.net.encode_text(clip.tokenizer([f"a {name} thing" for name in colours]), normalize=True)
