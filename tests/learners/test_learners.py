@@ -19,7 +19,7 @@ LEARNERS = {
     "forest": Forest(trees=80, min_samples_leaf=3, max_features=1.0),
     "gaussian": GaussianProcess(sample=300),
     "mlp": MLP(epochs=15, batch_size=64, width=64, dropout=0.0, objective="l2"),
-    "tabnet": TabNet(epochs=25, batch_size=64, n_d=8, n_a=8, n_steps=2, ghost_batch_size=32, objective="l2"),
+    "tabnet": TabNet(epochs=10, batch_size=64, n_d=8, n_a=8, n_steps=2, ghost_batch_size=32, objective="l2"),
 }
 
 
@@ -195,7 +195,7 @@ def test_tabnet_finds_the_columns_that_count():
     frame = pd.DataFrame(rng.normal(size=(2000, 12)).astype(np.float32)).add_prefix("x")
     y = 2 * frame["x3"].to_numpy() + np.abs(frame["x8"].to_numpy())
     X = FeatureMatrix.from_table(frame)
-    fitted = TabNet(epochs=40, batch_size=128, n_d=8, n_a=8, n_steps=2, sparsity=1e-3).fit(X, y)
+    fitted = TabNet(epochs=15, batch_size=128, n_d=8, n_a=8, n_steps=2, sparsity=1e-3).fit(X, y)
     with torch.inference_mode():
         _, masks = fitted.network.eval().steps(neural.tensors(fitted.columns, X))
     share = masks.mean((0, 1)).numpy()

@@ -22,7 +22,7 @@ def run_room(tmp_path_factory):
                 (folder / name).mkdir()
                 patch.setenv(f"SMP_{name.upper()}", str(folder / name))
             patch.setenv("SMP_PROFILE", "small")
-            patch.setattr("smp.evidence.DRAWS", 40)
+            patch.setattr("smp.evidence.DRAWS", 16)
             write(folder / "input" / track)
             for name, arguments in experiments.items():
                 patch.setattr(sys, "argv", ["train.py", *arguments])
