@@ -16,7 +16,7 @@ from smp.folds import load_folds
 from smp.paths import ROOT
 from smp.tracks.load import load_data
 
-FAST = "--catboost.rounds 20 --tabnet.epochs 1 --mlp.epochs 1 --pseudo.rounds 1 --trials 5"
+FAST = "--catboost.rounds 6 --catboost.depth 3 --tabnet.epochs 1 --mlp.epochs 1 --pseudo.rounds 1 --trials 5"
 FAST += " --text clip_text_pca --metadata post_stats"
 
 

@@ -16,13 +16,13 @@ from smp.metrics import mape
 from smp.paths import ROOT
 from smp.tracks.load import load_data
 
-TREES = ["--learner.rounds", "20", "--seeds", "0", "--features", "video_stats", "--label-features", "user_labels"]
+TREES = ["--learner.rounds", "10", "--seeds", "0", "--features", "video_stats", "--label-features", "user_labels"]
 ARGUMENTS = {
     "exp050_mvp": ["--rounds", "8", "--patience", "8", "--depth", "3", "--inner-folds", "2"],
     "exp051_lgbm": TREES,
     "exp052_catboost": [*TREES, "--learner.depth", "3"],
     "exp053_mlp": ["--learner.epochs", "2", "--seeds", "0", "--features", "video_stats"],
-    "exp056_forest": ["--learner.trees", "20"],
+    "exp056_forest": ["--learner.trees", "8"],
     "exp057_gaussian": ["--features", "video_stats", "video_users", "--learner.sample", "100", "--learner.steps", "5"],
     "exp059_fusion": ["--trials", "5"],
     "exp058_video_months": [],

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from functools import cache
 from pathlib import Path
 
 from smp.errors import DataError
@@ -10,8 +11,13 @@ from smp.tracks.base import Track
 
 def names() -> tuple[str, ...]:
     """Every room, in alphabetical order: a folder of this package that holds track.py."""
-    rooms = (m.name for m in pkgutil.iter_modules(__path__) if m.ispkg)
-    return tuple(sorted(name for name in rooms if any((Path(p) / name / "track.py").is_file() for p in __path__)))
+    return _rooms(tuple(__path__))
+
+
+@cache
+def _rooms(places: tuple[str, ...]) -> tuple[str, ...]:
+    rooms = (m.name for m in pkgutil.iter_modules(places) if m.ispkg)
+    return tuple(sorted(name for name in rooms if any((Path(p) / name / "track.py").is_file() for p in places)))
 
 
 def get(name: str) -> Track:
