@@ -99,3 +99,18 @@ def test_a_claim_of_many_holds_where_all_hold_and_falls_with_one():
     said = [judge("it does", gains)["answer"] for gains in ([yes, yes], [yes, still], [yes, still, no], [yes])]
     assert said == ["yes", "not resolved", "no", "yes"]
     assert judge("it does", [yes, still, no])["numbers"] == "of 3: 1 yes, 1 no, 1 not resolved; mean +0.0333"
+
+
+def test_an_answer_is_given_below_the_level_shared_by_all_that_is_asked():
+    said = [Gain(0.1, 0.05, p, 2).answer for p in (0.024, 0.026, np.nan)]
+    assert said == ["yes", "not resolved", "not resolved"]
+    assert Gain(-0.1, 0.05, 0.024, 2).answer == "no" and Gain(-0.1, 0.05, 0.024, 2, over=-0.2).answer == "yes"
+    assert str(Gain(0.1, 0.05, 0.0241, 2)) == "+0.1000 (se 0.0500, p 0.024 of 0.025)"
+    assert judge("it does", [Gain(0.1, 0.05, 0.0241, 2)])["numbers"] == str(Gain(0.1, 0.05, 0.0241, 2))
+
+
+def test_what_every_draw_says_is_certain():
+    zero, one, two = np.zeros(20), np.ones((20, 2)), np.full((20, 2), 2.0)
+    found = gain(MAE, zero, one, two)
+    assert (found.mean, found.se, found.p, found.answer) == (1, 0, 0, "yes")
+    assert gain(MAE, zero, one, one).p == 1 == gain(MAE, zero, one, two, over=1.0).p

@@ -240,6 +240,7 @@ def test_coverage_is_measured_on_the_holdout_with_errors_before_it(finished):
     users = data.items["user_id"].astype("str")
     earlier = set(users[data.labelled & (data.items["time"] < last).to_numpy()])
     np.testing.assert_array_equal(held["seen"], users[held.index].isin(earlier))
+    assert (held["learnt"] == (data.labelled & (data.items["time"] < last).to_numpy()).sum()).all()
     table = measure("image", "exp920_fusion")
     assert table["posts"].iloc[0] == len(held) == table["posts"].iloc[1:].sum()
     assert table["coverage"].between(0.6, 1).all()

@@ -60,6 +60,9 @@ def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
     for k, fold in enumerate(metrics["folds"]):
         rows = folds["fold"] == k
         assert fold == {"rows": int(rows.sum()), "mape": pytest.approx(mape(y[rows], pred[rows]))}
+    of_fold = [fold["mape"] for fold in metrics["folds"]]
+    assert len(of_fold) == 5 and metrics["fold_mean"] == {"mape": pytest.approx(np.mean(of_fold))}
+    assert metrics["fold_sd"] == {"mape": pytest.approx(np.std(of_fold))}
     seeds = read_table(folder / "holdout.parquet")
     np.testing.assert_allclose(seeds.mean(axis=1), pred[seeds.index])
     assert metrics["holdout_by_seed"][1]["mape"] == pytest.approx(mape(y[late], seeds["seed1"]))

@@ -1,6 +1,8 @@
 """Faults that change no message and no shape, and that only a look at the values finds: each by the rule it breaks."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -311,6 +313,13 @@ def test_stored_embeddings_meet_the_posts_by_id(data, tmp_path, monkeypatch):
     values, order = np.arange(200, dtype=np.float16)[:, None], np.random.default_rng(2).permutation(200)
     write_embeddings(paths.features("image"), "clip_image", data.ids[order], values[order])
     np.testing.assert_array_equal(features.load("image", ["clip_image"], data).dense()[:, 0], values[:, 0])
+    for kept, told in (
+        (order[2:], rf"no row for 2 posts, the first is {data.ids[min(order[:2])]};"),
+        ([3, *order], "twice"),
+    ):
+        write_embeddings(paths.features("image"), "clip_image", data.ids[kept], values[kept])
+        with pytest.raises(DataError, match=told):
+            features.load("image", ["clip_image"], data)
 
 
 @pytest.fixture
@@ -388,6 +397,30 @@ def test_a_key_changes_with_the_data_the_code_and_what_is_read(monkeypatch, tmp_
     keys.append({name: features.key("image", name) for name in families})
     for name in families:
         assert len({k[name] for k in keys}) == 4, name
+
+
+def test_a_key_of_large_files_goes_with_what_the_system_says_of_them(tmp_path):
+    folder, moved = tmp_path / "a", tmp_path / "b"
+    folder.mkdir()
+    names = ("x.jpg", "y.jpg")
+    for name in names:
+        (folder / name).write_text(name)
+
+    def key(where):
+        return hashes.stat_key(where / name for name in names)
+
+    first, of_folder = key(folder), hashes.stat_key([folder])
+    assert key(folder) == first and hashes.stat_key([folder / "y.jpg", folder / "x.jpg"]) != first
+    os.utime(folder, (1e9, 1e9))
+    assert hashes.stat_key([folder]) != of_folder
+    folder.rename(moved)
+    assert key(moved) == first
+    shutil.copytree(moved, folder, copy_function=shutil.copy2)
+    assert key(folder) != first, "a copy may have been changed since"
+    time = (moved / "y.jpg").stat().st_mtime_ns
+    (moved / "y.jpg").write_text("longer than before")
+    os.utime(moved / "y.jpg", ns=(time, time))
+    assert key(moved) != first
 
 
 def test_the_hash_of_code_covers_what_a_module_imports_at_any_depth():

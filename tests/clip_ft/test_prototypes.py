@@ -62,12 +62,18 @@ def test_small_classes_give_all_and_large_ones_exactly_the_shots(tiny):
 
 def test_every_interval_gives_its_share(tiny):
     posts = tiny.make_posts(2000, classes=2)
+    posts["user_id"] = pd.Categorical((np.arange(2000) * 7 % 50).astype(str))
     everyone, everything = np.ones(2000, bool), 10_000
     chosen = choose(posts, everyone, shots=100, intervals=5)
     by = ["subcategory", "interval"]
     available = choose(posts, everyone, shots=everything, intervals=5).groupby(by, observed=True).size()
     share = 100 * available / available.groupby(level=0, observed=True).transform("sum")
     assert (chosen.groupby(by, observed=True).size() - share).abs().max() < 1
+    told = chosen.assign(concept=posts["concept"], user=posts["user_id"]).groupby([*by, "chosen_for"], observed=True)
+    of_concepts = told["concept"].nunique()
+    assert (of_concepts.xs("subtopic", level=2) == told.size().xs("subtopic", level=2)).all(), "each concept once"
+    assert (told["user"].nunique().xs("user", level=2) == told.size().xs("user", level=2)).all(), "each a new user"
+    assert set(chosen["chosen_for"]) == {"subtopic", "user", "share"}
 
 
 def test_titles_fall_back_to_tags_then_to_the_class(tiny):

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from smp.clip_ft.fit import fit, out_of_fold
-from smp.clip_ft.model import ClipFT, ModelConfig
+from smp.clip_ft.fit import fit, kept, out_of_fold
+from smp.clip_ft.model import ClipFT, ModelConfig, losses
 from smp.clip_ft.towers import Towers
 from smp.clip_ft.train import TrainConfig
 from smp.errors import DataError
@@ -73,6 +73,29 @@ def test_a_finished_checkpoint_is_loaded_and_one_of_another_config_refused(tiny,
     ):
         with pytest.raises(DataError, match="another config"):
             fit(other, EVERYONE, tmp_path, "all")
+
+
+def test_a_kept_model_is_the_one_that_was_trained(tiny, tmp_path):
+    task = tiny.make_task(tmp_path)
+    _, step, _ = fit(task, EVERYONE, tmp_path, "all")
+    again = kept(Towers(tiny.tiny_clip(), tiny.tokenizer()), task.classes, task.model, tmp_path / "all.pt")
+    assert same(state(step), state(again))
+    batch = task.inputs.batch(np.arange(20))
+    assert torch.equal(step(batch), again(batch))
+
+
+def test_the_contrast_is_a_fourth_loss_that_counts_by_its_weight(tiny, tmp_path):
+    model = ModelConfig(shots=8, intervals=3, context_length=4, heads=2, contrast=0.25)
+    task = tiny.make_task(tmp_path, model=model)
+    _, step, _ = fit(task, EVERYONE, tmp_path, "all")
+    batch = task.inputs.batch(np.arange(20))
+    with torch.no_grad():
+        made, features = step(batch), step.towers.features(batch)
+        logits, x, _ = step.model(features, *step.model.classes(step.towers.text))
+    torch.testing.assert_close(made[:, :3], torch.stack(list(losses(logits, batch["label"]).values()), 1))
+    z = step.towers.scale * (x / x.norm(dim=1, keepdim=True)) @ features.text.T
+    there, back = (m.logsumexp(1) - m.diagonal() for m in (z, z.T))
+    torch.testing.assert_close(made[:, 3], 0.25 * (there + back) / 2, rtol=1e-4, atol=1e-5)
 
 
 def test_nothing_to_train_on_is_said(tiny, tmp_path):

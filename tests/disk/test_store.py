@@ -1,6 +1,8 @@
 """Tables and embeddings come back as written, and nothing half written is taken for whole."""
 
+import errno
 import os
+from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -100,3 +102,57 @@ def test_a_new_array_has_its_room_before_it_is_written(tmp_path, monkeypatch, sy
         found.shape == (2**20 + 3, 9) and found.dtype == np.float16 and (found[-1] == 1).all() and not found[:-1].any()
     )
     assert size.st_blocks * 512 >= size.st_size
+
+
+def test_what_a_killed_process_left_of_a_file_goes_and_what_another_is_writing_stays(tmp_path):
+    child = get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+    host = os.uname().nodename
+    dead, living = (tmp_path / f".f.txt.{host}.{process}.partial" for process in (child.pid, os.getppid()))
+    elsewhere = tmp_path / f".f.txt.{host}2.{child.pid}.partial"
+    for left in (dead, living, elsewhere):
+        left.touch()
+    with replacing(tmp_path / "f.txt") as aside:
+        aside.write_text("whole")
+        assert not (tmp_path / "f.txt").exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"f.txt", living.name, elsewhere.name}
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_and_nothing_is_left_in_one_that_can(tmp_path):
+    store.check_writable(tmp_path / "not" / "yet")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/below: cannot be written \(Not a directory\)"):
+        store.check_writable(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EROFS, "Read-only", "{path}"), True),
+        (OSError(errno.EROFS, "Read-only", "{path}.partial"), True),
+        (OSError(errno.EACCES, "Permission denied", "{path.parent.parent}"), True),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/elsewhere/input.csv"), False),
+        (ValueError("a fault of the code"), False),
+        (DataError("a fault of the data"), False),
+    ],
+    ids=str,
+)
+def test_want_of_room_or_right_is_told_from_other_faults(tmp_path, error, refused):
+    path = tmp_path / "deep" / "file"
+    path.parent.mkdir()
+    if getattr(error, "filename", None):
+        error.filename = error.filename.format(path=path)
+    with pytest.raises(DataError if refused else type(error)) as caught, store.writing(path):
+        raise error
+    assert (caught.value is not error) == refused
+    assert not refused or str(caught.value).startswith(f"{path}: cannot be written ({error.strerror}); make room")
+
+
+def test_an_array_of_other_length_than_its_ids_is_refused(tmp_path):
+    write_embeddings(tmp_path, "clip", pd.Index(["a", "b"]), np.ones((2, 2)))
+    np.save(tmp_path / "clip.npy", np.ones((3, 2), np.float16))
+    with pytest.raises(DataError, match=r"clip\.npy: 3 rows for 2 ids"):
+        read_embeddings(tmp_path, "clip")
