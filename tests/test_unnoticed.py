@@ -114,7 +114,8 @@ def test_a_model_is_fitted_once_a_seed_and_kept_where_it_predicts_the_test_or_th
     class Noted(Seeded):
         def fit(self, part, given, seed):
             fits.append((part.name, seed))
-            return SimpleNamespace(save=lambda folder: write_json(folder / "x.json", seed)), part.query + 0.5 * seed
+            fitted = SimpleNamespace(save=lambda folder: (folder / part.kind).mkdir(parents=True))
+            return fitted, part.query + 0.5 * seed
 
     model = Noted(plain_run(tmp_path, seeds=(3, 4)), data, make_folds(data, Split()))
     for part in model.parts:
@@ -122,8 +123,10 @@ def test_a_model_is_fitted_once_a_seed_and_kept_where_it_predicts_the_test_or_th
         np.testing.assert_array_equal(made, part.query[:, None] + [[1.5, 2.0]])
         assert fits == [(part.name, 3), (part.name, 4)]
         fits.clear()
-    kept = {str(file.parent.relative_to(tmp_path)): file.read_text().strip() for file in tmp_path.rglob("*.json")}
-    assert kept == {f"{folder}/seed{s}": str(s) for folder in ("models", "holdout_models") for s in (3, 4)}
+    kept = {str(folder.relative_to(tmp_path)) for folder in tmp_path.glob("*/*/*")}
+    places = (("models", "full"), ("holdout_models", "holdout"))
+    assert kept == {f"{folder}/seed{seed}/{kind}" for folder, kind in places for seed in (3, 4)}
+    shutil.rmtree(tmp_path / "models")
     none = Part("full", "", np.arange(10), np.arange(0))
     assert model.predict(none).shape == (0, 2) and fits == [("full", 3)], "nothing to average"
 
