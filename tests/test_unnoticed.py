@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression
 
 from smp import features, oof, paths, runner, scores, stacking, submission, tracks
 from smp.disk import hashes, store
-from smp.disk.store import read_table, write_embeddings, write_json, write_table
+from smp.disk.store import read_table, write_embeddings, write_table
 from smp.errors import DataError
 from smp.folds import make_folds
 from smp.learners.medians import median_bend
