@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,10 @@ class Task:
 
 def src(y_true: np.ndarray, y_pred: np.ndarray) -> float:
     """Spearman's rank correlation with average ranks for ties (paper eq. 9); 0.0 where either side is constant."""
-    spread = np.ptp(y_true), np.ptp(y_pred)
-    if 0 in spread or np.isnan(spread).any():
-        return 0.0 if 0 in spread else float("nan")
-    y, p = (rank - rank.mean() for rank in map(ranks, (y_true, y_pred)))
+    if np.ptp(y_true) == 0 or np.ptp(y_pred) == 0:
+        return 0.0
+    y, p = (rank - rank.mean() for rank in map(rankdata, (y_true, y_pred)))  # spearmanr: ten times as long
     return float(y @ p / np.sqrt((y @ y) * (p @ p)))
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """(n,) ranks from 1 of finite values, equal ones the mean of theirs; of few, in a third of scipy's time."""
-    order = np.argsort(values)
-    ascending = values[order]
-    first = np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1]))
-    count = np.diff(first, append=len(values))
-    out = np.empty(len(values))
-    out[order] = np.repeat(first + (count + 1) / 2, count)
-    return out
 
 
 def absolute(y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:

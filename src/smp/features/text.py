@@ -190,17 +190,16 @@ class _Space:
     @classmethod
     def fit(cls, count: Counter, texts: list[str], dims: int) -> "_Space":
         """texts: different and sorted, so that the sample, every k-th, does not depend on the order of the posts."""
+        from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfTransformer
-        from sklearn.utils.extmath import randomized_svd, svd_flip
 
         counts = count(texts[:: -(-len(texts) // FIT_TEXTS) or 1])
         if not counts.nnz:
             return cls(None, None, dims)
         weights, factors = TfidfTransformer(sublinear_tf=True), np.zeros((HASHES, dims), np.float32)
         table, seen = weights.fit_transform(counts), np.unique(counts.indices)  # most columns of few texts are empty
-        how = {"n_iter": 4, "random_state": SEED, "transpose": True, "flip_sign": False}
-        texts_side, _, words_side = randomized_svd(table[:, seen], min(dims, len(seen)), **how)
-        factors[seen, : len(words_side)] = svd_flip(texts_side, words_side, u_based_decision=False)[1].T
+        svd = TruncatedSVD(min(dims, len(seen)), n_iter=4, random_state=SEED).fit(table[:, seen])
+        factors[seen, : len(svd.components_)] = svd.components_.T
         return cls(weights, factors, dims)
 
     def project(self, counts: csr_matrix) -> np.ndarray:
