@@ -261,6 +261,8 @@ def test_noise_is_covered_as_often_as_said():
     errors["holdout"] = np.arange(8000) >= 4000
     table = interval.coverage(errors)
     assert table["coverage"].between(0.77, 0.83).all() and table["users"].tolist() == ["all", "seen", "unseen"]
+    alike = interval.coverage(errors.assign(error=1.0))
+    assert (alike["half_width"] == 1).all() and (alike["coverage"] == 1).all()
     known = errors.groupby("holdout")["seen"].sum()
     assert table["calibrated_on"].tolist() == [4000, known[False], 4000 - known[False]]
     assert table["posts"].tolist() == [4000, known[True], 4000 - known[True]]

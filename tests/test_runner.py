@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,7 @@ def run(demo_run, tmp_path, monkeypatch):
     return call
 
 
-def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
+def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run, capsys):
     started = time.perf_counter()
     output = run()
     elapsed = time.perf_counter() - started
@@ -54,6 +55,7 @@ def test_artifacts_are_whole_and_scores_are_those_of_the_rows_they_name(run):
     oof, test = load_oof("video", ["exp950_test"], folds, data)
     y, pred = posts.loc[folds.index, "label"], oof["exp950_test"]
     assert 0 < metrics["seconds"] < elapsed + 0.1
+    assert capsys.readouterr().out.count("exp950_test") == 1, "its row of the table"
     assert metrics["cv"] == {"rows": len(y), "mape": pytest.approx(mape(y, pred))}
     late = folds["holdout"]
     assert metrics["holdout"] == {"rows": int(late.sum()), "mape": pytest.approx(mape(y[late], pred[late]))}
@@ -130,12 +132,26 @@ def test_other_settings_are_refused_unless_a_variant_or_forced(run):
     assert set(pd.read_csv(output / "scores.csv")["experiment"]) == {"exp950_test", "exp950_test@short"}
 
 
+@pytest.mark.parametrize(("system", "told"), [("Linux", 3 * 2**20), ("Darwin", 3 * 2**30)])
+def test_memory_is_told_in_gigabytes_whatever_the_system_counts_in(demo_run, monkeypatch, system, told):
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(runner.platform, "system", lambda: system)
+    monkeypatch.setattr(runner.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=told))
+    made = parse_run("exp950_test/train.py", Config, "video")
+    runner.finish(made, {"seconds": 1})
+    assert json.loads((made.folder / "metrics.json").read_text())["peak_memory_gb"] == 3
+
+
 def test_what_is_no_prediction_is_made_once_and_has_no_scores(demo_run, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["train.py"])
     made = []
 
     def make(run):
         made.append(run.name)
+        other = get_context("fork").Process(target=lambda: sys.exit(acquire(run.lock, shared=True, wait=False)))
+        other.start()
+        other.join()
+        assert other.exitcode == 0, "nobody else is let in"
         return {"rows": 3}
 
     started = time.perf_counter()

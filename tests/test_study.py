@@ -18,7 +18,7 @@ from smp.evidence import gain
 from smp.folds import load_folds
 from smp.metrics import MAE, SRC, mae, src
 from smp.oof import fold_parts, parts_of
-from smp.study import claims, cross_predict, held_gain, run_cells, seed_scores, side_by_side, spread
+from smp.study import claims, cross_predict, held_gain, run_cells, say, seed_scores, side_by_side, spread
 from smp.tracks.base import Split
 from smp.tracks.load import load_data
 
@@ -142,3 +142,10 @@ def test_systems_stand_side_by_side_on_the_seeds_that_both_have():
     assert said[0]["numbers"].startswith(
         f"mae {own.mean():.3f} and {other.mean():.3f}, gain {(other - own).mean():+.3f}"
     )
+
+
+def test_every_answer_is_printed_with_its_numbers(capsys):
+    say(
+        [{"claim": "a is better", "answer": "yes", "numbers": "+1"}, {"claim": "b is", "answer": "no", "numbers": "-1"}]
+    )
+    assert capsys.readouterr().out == "a is better\n  -> yes: +1\nb is\n  -> no: -1\n"

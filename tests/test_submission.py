@@ -205,6 +205,10 @@ def test_a_good_file_is_shown_beside_the_training_labels(finished, capsys):
     submission.check(csv, "image")
     printed = capsys.readouterr().out
     assert "valid" in printed and "training labels" in printed
+    label = load_data("image").labels
+    label, shown = label[np.isfinite(label)], printed.split("training labels")[1].split()
+    wanted = [*np.quantile(label, [0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1]), label.mean(), label.std(ddof=1)]
+    np.testing.assert_allclose([float(v) for v in shown], wanted, atol=0.006)
 
 
 ODD = {

@@ -309,6 +309,10 @@ def test_losses_select_posts_by_id(data, tmp_path, monkeypatch):
         kept.append(Selection(0.5, per_class=False).rows("image", data.items, np.arange(100)))
     np.testing.assert_array_equal(*kept)
     np.testing.assert_array_equal(kept[0], np.sort(np.argsort(losses["loss"][:100].to_numpy())[:50]))
+    of_class = data.items["subcategory"].astype(str)
+    rows = Selection(0.5).rows("image", data.items, np.arange(160))
+    there, share = of_class[:160].value_counts(), of_class.iloc[rows].value_counts()
+    assert (share == np.maximum(np.rint(there / 2), 1)[share.index]).all() and len(share) == len(there)
 
 
 def test_stored_embeddings_meet_the_posts_by_id(data, tmp_path, monkeypatch):
