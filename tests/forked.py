@@ -20,7 +20,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["smp.report.page", "smp.bench.full", "smp.clip_ft.cost", "open_clip", "lightgbm", "catboost", "optuna"]
 )
-NAME = re.compile(r"exp\d+_\w+|(?<=fold|seed)\d|(?<=forward)[\d-]+")  # like places are one
+NAME = re.compile(r"exp\d+_\w+|(?<=fold|seed)\d|(?<=forward)[\d-]+|(?<=report/)(image|video)")  # like places are one
 COUNT = itertools.count()
 
 

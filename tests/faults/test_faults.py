@@ -123,8 +123,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(whole, d
 def test_a_read_only_output_folder_is_one_line_and_nothing_is_lost(whole, disk):
     folder, remount = disk
     remount("size=64m")
-    done = run(folder)
-    assert done.returncode == 0, done.stderr
+    for name in ("output", "submissions"):
+        shutil.copytree(whole / name, folder / name)
     shutil.rmtree(folder / "output" / "demo" / "exp952_fusion")
     before = kill["finished"](folder)
     remount("ro")
@@ -167,12 +167,12 @@ def test_another_seed_changes_the_predictions(whole, tmp_path):
 
 def test_two_processes_search_side_by_side_and_one_fits_what_they_found(whole, tmp_path):
     shutil.copytree(whole / "output", tmp_path / "output")
-    both = [start(tmp_path, VIDEO, "--tune", "6") for _ in range(2)]
+    both = [start(tmp_path, VIDEO, "--tune", "4") for _ in range(2)]
     said = [run.end().stdout + run.stderr for run in both]
     assert [run.returncode for run in both] == [0, 0], said
     folder = tmp_path / "output" / "demo"
     states = pd.read_csv(folder / "studies" / "exp953_video@tuned.csv")["state"]
-    assert 6 <= (states == "COMPLETE").sum() <= 7 and (states == "COMPLETE").sum() == len(states)
+    assert 4 <= (states == "COMPLETE").sum() <= 5 and (states == "COMPLETE").sum() == len(states)
     told = (folder / "exp953_video@tuned" / "log.txt").read_text()
     assert {told.count(f" {part} seed 0: ") for part in ("fold0", "holdout", "full")} == {1}
     assert (folder / "exp953_video@tuned" / "metrics.json").exists()
