@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from smp.tracks import demo
 from smp.tracks.base import Data
 from smp.tracks.image import read as image
 
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # a worker a core: CatBoost's threads would only wait for each other
 FILES = {
     "additional_information": ("Pathalias", "Ispublic", "Mediastatus"),
     "category": ("Category", "Subcategory", "Concept"),

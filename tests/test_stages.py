@@ -130,6 +130,7 @@ def experiments(demo_run, tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "EXPERIMENTS", tmp_path / "exp")
     monkeypatch.setattr("smp.tracks.video.track.TRACK", replace(tracks.get("video"), final="exp951_b"))
     monkeypatch.setattr(sys, "argv", ["stages"])
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)  # the report has its own tests
     return write
 
 

@@ -17,6 +17,7 @@ from smp.oof import Part, cross_fit, forward_parts
 from smp.runner import Model, run_experiment
 from smp.tracks.base import Data
 
+import joblib
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
@@ -87,6 +88,7 @@ def fit_predict(config: Config, X: FeatureMatrix, y: np.ndarray, part: Part) -> 
                 max_ctr_complexity=1,
                 leaf_estimation_method="Gradient",
                 random_seed=seed,
+                thread_count=joblib.cpu_count(),  # those that this process may use; by itself it takes all
                 task_type="GPU" if gpu else "CPU",
                 allow_writing_files=False,
                 verbose=False,
