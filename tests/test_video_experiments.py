@@ -22,7 +22,7 @@ ARGUMENTS = {
     "exp051_lgbm": TREES,
     "exp052_catboost": [*TREES, "--learner.depth", "3"],
     "exp053_mlp": ["--learner.epochs", "2", "--seeds", "0", "--features", "video_stats"],
-    "exp056_forest": ["--learner.trees", "8"],
+    "exp056_forest": ["--learner.trees", "8", "--features", "video_stats"],
     "exp057_gaussian": ["--features", "video_stats", "video_users", "--learner.sample", "100", "--learner.steps", "5"],
     "exp059_fusion": ["--trials", "5"],
     "exp058_video_months": [],
