@@ -66,6 +66,8 @@ def test_parts_are_judged_apart():
     a = (y + 100 * part)[:, None]  # perfect order in each part, not over both
     b = (-y + 100 * part)[:, None]
     assert gain(SRC, y, a, b, part=part).mean == pytest.approx(2.0)
+    b[part == 1] = a[part == 1]
+    assert gain(SRC, y, a, b, part=part).mean == pytest.approx(1.0)
 
 
 def test_pure_noise_is_called_better_or_worse_as_rarely_as_the_level_says(monkeypatch):
