@@ -104,7 +104,7 @@ def test_the_cpu_computes_in_full_precision_and_a_gpu_in_what_is_asked_for():
 
 
 def test_workers_may_start_afresh(clip, pictures, tmp_path):
-    """What is sent to them, pickled as by spawn, holds no network and no map of the store; they make the same batches."""
+    """What is sent to them, pickled as by spawn, holds no network nor map of the store; they make the same batches."""
     image, text = image_encoder(clip), text_encoder(clip)
     before = multiprocessing.get_start_method()
     multiprocessing.set_start_method("forkserver", force=True)
