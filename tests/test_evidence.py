@@ -116,3 +116,11 @@ def test_what_every_draw_says_is_certain():
     found = gain(MAE, zero, one, two)
     assert (found.mean, found.se, found.p, found.answer) == (1, 0, 0, "yes")
     assert gain(MAE, zero, one, one).p == 1 == gain(MAE, zero, one, two, over=1.0).p
+
+
+def test_a_seed_told_three_times_says_what_it_says_once():
+    rng = np.random.default_rng(8)
+    y, a = predictions(rng, 200, 1, 1.0)
+    b = a + 0.3 * rng.normal(size=a.shape)
+    once, thrice = gain(MAE, y, a, b), gain(MAE, y, np.repeat(a, 3, axis=1), np.repeat(b, 3, axis=1))
+    assert (thrice.mean, thrice.se, thrice.p) == pytest.approx((once.mean, once.se, once.p))
