@@ -284,10 +284,10 @@ TRACK, GROUP, PARENTS = "video", "representations", ()
 
 with process_group():
     rank, world = ranks()
-    pathlib.Path(__file__).with_name(f"rank{rank}").write_text(json.dumps([world, sys.argv[1:]]))
     if "--fail" in sys.argv and rank:
         sys.exit("error: no such thing")
-    once(int, 1)
+    told = once(lambda: 40 + rank)
+    pathlib.Path(__file__).with_name(f"rank{rank}").write_text(json.dumps([world, told, sys.argv[1:]]))
 """
 
 
@@ -307,7 +307,7 @@ def test_what_learns_from_pixels_runs_on_every_gpu(tmp_path, monkeypatch, capfd,
         assert "error: no such thing" in capfd.readouterr().err
     else:
         job.end()
-        assert [json.loads((script.parent / f"rank{r}").read_text()) for r in (0, 1)] == [[2, ["--x", "1"]]] * 2
+        assert [json.loads((script.parent / f"rank{r}").read_text()) for r in (0, 1)] == [[2, 40, ["--x", "1"]]] * 2
 
 
 def test_list_says_what_is_done_and_an_unknown_stage_is_refused(two_stages, capsys):

@@ -1,7 +1,5 @@
 """The training loop against plain torch: what it minimises, how it stops, and that it goes on exactly."""
 
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -146,18 +144,3 @@ def test_one_cycle_of_any_length_ends_near_zero(warmup, monkeypatch):
             patch.setattr(torch.optim.AdamW, "step", lambda self, *_: rates.append(self.param_groups[0]["lr"]))  # noqa: B023
             run(config)
         assert len(rates) == steps and max(rates) <= 1e-3 and (steps < 3 or rates[-1] < 1e-7)
-
-
-RANK = """
-from smp.nn.parallel import once, process_group, ranks
-with process_group():
-    rank, world = ranks()
-    print(f"rank {rank} of {world}, told {once(lambda: 40 + ranks()[0])}", flush=True)
-"""
-
-
-def test_ranks_of_torchrun_are_joined_and_the_first_speaks_for_all(tmp_path):
-    (tmp_path / "rank.py").write_text(RANK)
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "rank.py")]
-    done = subprocess.run([sys.executable, *launch], capture_output=True, text=True, timeout=120, check=True)
-    assert sorted(done.stdout.splitlines()) == ["rank 0 of 2, told 40", "rank 1 of 2, told 40"]
