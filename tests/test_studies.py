@@ -192,6 +192,33 @@ def test_the_alignment_study_counts(run, represented):
     assert len(metrics["answers"]) >= 4
 
 
+def test_the_alignment_study_resolves_what_would_come_again(represented):
+    module, rng = load("exp032_alignment"), np.random.default_rng(0)
+    x, noise = rng.normal(size=60), rng.normal(size=(4, 60))
+    for fit, errs, answer in (
+        (x, -x, "yes"),
+        (-x, x, "no"),
+        (0 * x, 0 * x, "not resolved"),
+        (x, 0 * x, "not resolved"),
+    ):
+        classes = pd.DataFrame(dict.fromkeys(module["COSINES"], x))
+        classes = classes.assign(src=fit + noise[0] / 2, mae=errs + noise[1] / 2)
+        assert {a["answer"] for a in module["class_answers"](classes)} == {answer}
+    for sd, users, answer in ((0.1, 200, "yes"), (0.2, 200, "no"), (0.14, 10, "not resolved")):
+        spread = pd.DataFrame({"category": ["a", "b"], "users": users, "sd_of_users": 10 * sd})
+        (said,) = module["spread_answers"](spread.assign(relative_sd_of_users=[sd, 0.3]))
+        assert said["answer"] == answer
+    drawn = rng.normal(10, 2, (400, 12)).std(axis=1, ddof=1)  # the interval of a deviation covers it as often as said
+    bounds = [
+        module["spread_answers"](
+            pd.DataFrame({"category": ["a"], "users": 12, "sd_of_users": d, "relative_sd_of_users": d})
+        )
+        for d in drawn
+    ]
+    low, high = np.array([b[0]["numbers"].split("(")[1].rstrip(")").split(" to ") for b in bounds], float).T
+    assert 0.92 < ((low < 2) & (high > 2)).mean() < 0.98
+
+
 def test_pairs_are_of_one_user_and_their_difference_is_the_papers(represented):
     module = load("exp032_alignment")
     train = represented[represented["label"].notna()].iloc[:60].copy()

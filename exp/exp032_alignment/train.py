@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from smp import features
 from smp.disk.store import replacing
+from smp.evidence import LEVEL, Gain, judge
 from smp.experiment import Run, Settings, predictions_read
 from smp.folds import load_folds
 from smp.metrics import mae, src
@@ -22,7 +23,7 @@ from smp.tracks.load import load_data
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import chi2, spearmanr
 
 TRACK = "image"
 GROUP = "studies"
@@ -113,18 +114,16 @@ def by_class(train: pd.DataFrame, cosines: pd.DataFrame, pred: pd.Series, least:
 
 def class_answers(classes: pd.DataFrame) -> list[dict]:
     """Rank correlation over classes of the cosine with SRC (the paper: up) and MAE (down)."""
-    answers = []
+    answers, tried, se = [], 2 * len(COSINES), 1 / np.sqrt(max(len(classes) - 3, 1))
     for column, label in COSINES.items():
         up, down = (spearmanr(classes[column], classes[m]) for m in ("src", "mae"))
-        clear = {up.statistic > 0 and up.pvalue < 0.05, down.statistic < 0 and down.pvalue < 0.05}
-        answers.append(
-            {
-                "claim": f"classes whose pictures fit their words better are predicted better ({label})",
-                "answer": {frozenset({True}): "yes", frozenset({False}): "no"}.get(frozenset(clear), "in part"),
-                "numbers": f"over {len(classes)} subcategories: rank correlation with SRC {up.statistic:+.2f} "
-                f"(p {up.pvalue:.2f}), with MAE {down.statistic:+.2f} (p {down.pvalue:.2f})",
-            }
+        gains = [Gain(sign * r.statistic, se, r.pvalue, tried) for sign, r in ((1, up), (-1, down))]
+        said = judge(f"classes whose pictures fit their words better are predicted better ({label})", gains)
+        numbers = (
+            f"over {len(classes)} subcategories: rank correlation with SRC {up.statistic:+.2f} (p {up.pvalue:.2g}), "
+            f"with MAE {down.statistic:+.2f} (p {down.pvalue:.2g} of {LEVEL / tried:.2g})"
         )
+        answers.append(said | {"numbers": numbers})
     return answers
 
 
@@ -203,14 +202,22 @@ def inside_categories(train: pd.DataFrame, least: int) -> pd.DataFrame:
 
 
 def spread_answers(spread: pd.DataFrame) -> list[dict]:
-    best = spread.loc[spread["relative_sd_of_users"].idxmin()]
-    stable = spread["relative_sd_of_users"].min() < STABLE
+    """yes: a category's deviation is surely below, no: every one's is surely above; by the chi-squared law of a sample's
+    variance, at one level for all categories.
+    """
+    table = spread[spread["users"] > 1]
+    if table.empty:
+        return []
+    free, tail = table["users"] - 1, LEVEL / len(table) / 2
+    low, high = (table["relative_sd_of_users"] * np.sqrt(free / chi2.ppf(q, free)) for q in (1 - tail, tail))
+    best = table.loc[table["relative_sd_of_users"].idxmin()]
     return [
         {
             "claim": f"some categories are stable across users (standard deviation under {STABLE} of the mean)",
-            "answer": "yes" if stable else "no",
+            "answer": "yes" if (high < STABLE).any() else "no" if (low > STABLE).all() else "not resolved",
             "numbers": f"least in {best['category']}: the means of {best['users']} users vary by "
-            f"{best['sd_of_users']:.2f}, {best['relative_sd_of_users']:.3f} of the mean label",
+            f"{best['sd_of_users']:.2f}, {best['relative_sd_of_users']:.3f} of the mean label "
+            f"({low[best.name]:.3f} to {high[best.name]:.3f})",
         }
     ]
 
