@@ -202,8 +202,8 @@ def inside_categories(train: pd.DataFrame, least: int) -> pd.DataFrame:
 
 
 def spread_answers(spread: pd.DataFrame) -> list[dict]:
-    """yes: a category's deviation is surely below, no: every one's is surely above; by the chi-squared law of a sample's
-    variance, at one level for all categories.
+    """yes: a category's deviation is surely below, no: every one's is surely above; by the chi-squared law of a
+    sample's variance, at one level for all categories.
     """
     table = spread[spread["users"] > 1]
     if table.empty:
