@@ -16,7 +16,7 @@ from smp.disk.store import read_embeddings, write_table
 from smp.encoders import Loading
 from smp.encoders.components import pca
 from smp.encoders.shards import Batch, into_store
-from smp.nn.parallel import autocast, device, once, precision_on
+from smp.nn.parallel import ahead, autocast, device, once, precision_on
 
 BRANCHES = ["global_text", "local_text", "visual", "textual", "cross"]  # classifiers; cross is the final one
 # Blocks of F in the order of eq. 11, each d wide; its s, the user's behaviour, is a feature family of its own.
@@ -33,8 +33,7 @@ def outputs(
     step.to(target).eval()
     with autocast(target, precision):
         G, L = step.model.classes(step.towers.text)  # the same for every batch
-    for rows, tensors in zip(batches, inputs.stream(batches, workers=workers)):
-        tensors = {k: v.to(target, non_blocking=True) for k, v in tensors.items()}
+    for rows, tensors in zip(batches, ahead(inputs.stream(batches, workers=workers), target)):
         with autocast(target, precision):
             features = step.towers.features(tensors)
             logits, x, prototypes = step.model(features, G, L)

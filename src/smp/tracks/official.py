@@ -64,10 +64,13 @@ def locate(found: Mapping[str, list[Path]], names: Mapping[Key, str], site: str)
     return located
 
 
-def needed(folder: Path, names: Mapping[Key, str], site: str) -> dict[Key, Path]:
-    """The path of each named file, wherever it lies below `folder`. Raises DataError that lists all missing ones."""
+def needed(
+    folder: Path, names: Mapping[Key, str], site: str, optional: Mapping[Key, str] | None = None
+) -> dict[Key, Path]:
+    """The path of each named file, wherever it lies below `folder`, and of each optional one that is there. Raises
+    DataError that lists all missing ones."""
     found = index(folder)
-    located = locate(found, names, site)
+    located = locate(found, {**names, **(optional or {})}, site)
     if lacking := [name for key, name in names.items() if key not in located]:
         raise missing(folder, found, lacking, site)
     return located

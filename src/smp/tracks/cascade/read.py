@@ -48,9 +48,7 @@ def read_window(path: Path) -> Window:
 
 def files(folder: Path) -> list[Path]:
     """What `read` reads: the cascades, and what is asked of them, beside them where it lies nowhere else."""
-    found = official.needed(folder, {EVENTS: EVENTS}, SITE) | official.locate(
-        official.index(folder), {WINDOW: WINDOW}, SITE
-    )
+    found = official.needed(folder, {EVENTS: EVENTS}, SITE, {WINDOW: WINDOW})
     return [found[EVENTS], found.get(WINDOW, found[EVENTS].with_name(WINDOW))]
 
 

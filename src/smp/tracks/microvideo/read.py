@@ -47,8 +47,7 @@ def read_window(path: Path) -> Window:
 def files(folder: Path) -> list[Path]:
     """What `read` reads: the videos, their snapshots, what is asked of them, and vectors of their content; the last two
     beside the videos where they lie nowhere else."""
-    names = {name: name for name in (VIDEOS, SNAPSHOTS)}
-    found = official.needed(folder, names, SITE) | official.locate(official.index(folder), {WINDOW: WINDOW}, SITE)
+    found = official.needed(folder, {VIDEOS: VIDEOS, SNAPSHOTS: SNAPSHOTS}, SITE, {WINDOW: WINDOW})
     window = found.get(WINDOW, found[VIDEOS].with_name(WINDOW))
     return [found[VIDEOS], found[SNAPSHOTS], window, *sorted(found[VIDEOS].parent.glob("features/*.parquet"))]
 
