@@ -157,8 +157,8 @@ def test_where_it_errs_is_told_of_seen_and_unseen_users_and_of_the_tails(results
     assert said in text
     bars = sections._by(results, "user").axes[0]
     shown = {label.get_text(): bar.get_width() for label, bar in zip(bars.get_yticklabels(), bars.patches)}
-    assert shown == pytest.approx({"seen": of_user[True], "unseen": of_user[False]})
-    assert {t.get_text() for t in bars.texts} == {str(n) for n in table["seen"].value_counts()}
+    count = table["seen"].value_counts()
+    assert shown == pytest.approx({f"seen ({count[True]})": of_user[True], f"unseen ({count[False]})": of_user[False]})
 
 
 def test_the_final_experiment_is_the_tracks_and_before_it_is_finished_the_best_on_the_holdout(demo_run):
@@ -244,10 +244,23 @@ def test_every_group_of_posts_is_drawn(results):
         figures.calibration(table),
         figures.folds(table),
         figures.labels(table["label"], table["pred"]),
-        figures.months(results.posts),
+        figures.over_time(results.posts),
         figures.error_bars(groups, "group", "MAE"),
     ):
         axis = figure.axes[0]
         assert axis.has_data() and (axis.get_xlabel() or axis.get_ylabel())
+    named = figures.error_bars(groups, "group", "MAE").axes[0].get_yticklabels()
+    assert [name.get_text() for name in named] == ["a (10)", "b (5)"]
     middle = figures.calibration(table).axes[0].lines[0]
     assert np.mean(middle.get_ydata()) == pytest.approx(table["label"].mean(), rel=0.02), "bins of equal size"
+
+
+def test_what_lies_within_a_day_is_counted_by_the_hour():
+    time = pd.Series(pd.date_range("1970-01-01", periods=960, freq="min", tz="UTC"))
+    posts = pd.DataFrame({"time": time, "split": "train", "label": 1.0})
+    count = figures.over_time(posts).axes[0].lines[0]
+    np.testing.assert_array_equal(count.get_ydata(), [60] * 16)
+    assert figures.period(time) == ("hour", "h")
+    assert figures.period(pd.Series(pd.date_range("2020-01-01", periods=30, freq="D", tz="UTC")))[0] == "day"
+    assert figures.period(pd.Series(pd.date_range("2020-01-01", periods=30, freq="W", tz="UTC")))[0] == "month"
+    assert figures.period(pd.Series(pd.date_range("2020-01-01", periods=30, freq="YS", tz="UTC")))[0] == "year"

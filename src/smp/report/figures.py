@@ -9,22 +9,30 @@ from smp.present import COLORS, PALE, subplots
 from smp.report.model import Explanation
 
 MAIN, SECOND, THIRD = COLORS[0], COLORS[1], COLORS[2]
+PERIODS = {  # name, pandas' code -> the least span of time that is counted by it
+    ("year", "Y"): pd.Timedelta(days=4 * 365),
+    ("month", "M"): pd.Timedelta(days=120),
+    ("day", "D"): pd.Timedelta(days=4),
+    ("hour", "h"): pd.Timedelta(0),
+}
+ABREAST = 3  # panels side by side, as many as a page shows legibly
 
 
 def scores(table: pd.DataFrame) -> plt.Figure:
     """cv and holdout of every experiment, a panel a track and metric."""
     panels = [(t, d, m) for (t, d), _ in table.groupby(["track", "data"]) for m in tracks.get(t).task.metrics]
-    height = 1.4 + 0.28 * table.groupby("track").size().max()
-    figure, axes = subplots(1, len(panels), 4.2, height)
-    for axis, (track, data, metric) in zip(axes[0], panels):
+    height, across = 1.4 + 0.28 * table.groupby("track").size().max(), min(len(panels), ABREAST)
+    figure, axes = subplots(-(-len(panels) // across), across, 4.2, height)
+    for axis, (track, data, metric) in zip(axes.flat, panels):
         rows = table[(table["track"] == track) & (table["data"] == data)].sort_values("experiment", ascending=False)
         for part, marker, color in (("cv", "o", PALE), ("holdout", "D", MAIN)):
             axis.plot(rows[f"{part}_{metric.name}"], rows["experiment"], marker, color=color, label=part)
         axis.set_title(f"{track}, {data}", fontsize=10)
         axis.set_xlabel(f"{metric.name.upper()} ({metric.better} is better)")
-    for axis in axes[0][1:]:
-        if axis.get_title() == axes[0][0].get_title():
-            axis.tick_params(labelleft=False)
+    for left, right in ((line[i - 1], line[i]) for line in axes for i in range(1, across)):
+        right.tick_params(labelleft=left.get_title() != right.get_title())
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
     axes[0][0].legend(loc="best", fontsize=8)
     return figure
 
@@ -41,16 +49,23 @@ def labels(label: pd.Series, pred: pd.Series | None = None) -> plt.Figure:
     return figure
 
 
-def months(posts: pd.DataFrame) -> plt.Figure:
-    """Posts a month in train and test, and the mean label of the month."""
+def period(time: pd.Series) -> tuple[str, str]:
+    """What to count items by, as they lie over years, weeks or a day: its name and pandas' code."""
+    span = time.max() - time.min()
+    return next(p for p, least in PERIODS.items() if span >= least)
+
+
+def over_time(posts: pd.DataFrame) -> plt.Figure:
+    """Posts a year, month, day or hour in train and test, and their mean label."""
     figure, axes = subplots(2, 1, 4.8, 1.9, sharex=True)
-    month = posts["time"].dt.tz_localize(None).dt.to_period("M").dt.to_timestamp()
+    name, code = period(posts["time"])
+    start = posts["time"].dt.tz_localize(None).dt.to_period(code).dt.to_timestamp()
     for split, color in (("train", THIRD), ("test", SECOND)):
-        count = month[posts["split"] == split].value_counts().sort_index()
+        count = start[posts["split"] == split].value_counts().sort_index()
         axes[0][0].plot(count.index, count, marker=".", color=color, label=split)
-    mean = posts["label"].groupby(month).mean()
+    mean = posts["label"].groupby(start).mean()
     axes[1][0].plot(mean.index, mean, marker=".", color=THIRD)
-    axes[0][0].set(ylabel="posts a month")
+    axes[0][0].set(ylabel=f"posts by {name}")
     axes[1][0].set(ylabel="mean label")
     axes[0][0].legend(fontsize=8)
     figure.autofmt_xdate()
@@ -58,18 +73,17 @@ def months(posts: pd.DataFrame) -> plt.Figure:
 
 
 def folds(table: pd.DataFrame) -> plt.Figure:
-    """Where each fold lies in time, with quartiles of its labels: what drifts from fold to fold."""
+    """Where each fold lies in time, with the mean and quartiles of its labels: what drifts from fold to fold."""
     figure, axes = subplots(1, 1, 4.8, 3)
     for fold, rows in table.groupby("fold"):
         start, end = (rows["time"].min(), rows["time"].max())
-        low, middle, high = rows["label"].quantile([0.25, 0.5, 0.75])
+        mean, (low, high) = rows["label"].mean(), rows["label"].quantile([0.25, 0.75])
         color = SECOND if rows["holdout"].all() else THIRD
         axes[0][0].fill_between([start, end], low, high, color=color, alpha=0.25, linewidth=0)
-        axes[0][0].hlines(middle, start, end, color=color)
-        axes[0][0].annotate(
-            f"{fold}", (start + (end - start) / 2, high), ha="center", xytext=(0, 3), textcoords="offset points"
-        )
-    axes[0][0].set(ylabel="label: quartiles of a fold", xlabel="time; red: the holdout")
+        axes[0][0].hlines(mean, start, end, color=color)
+        place = start + (end - start) / 2, max(high, mean)
+        axes[0][0].annotate(f"{fold}", place, ha="center", xytext=(0, 3), textcoords="offset points")
+    axes[0][0].set(ylabel="label: mean and quartiles", xlabel="time; red: the holdout")
     figure.autofmt_xdate()
     return figure
 
@@ -78,12 +92,10 @@ def error_bars(groups: pd.DataFrame, name: str, unit: str) -> plt.Figure:
     """Mean error of every group with its standard error; groups: index, error, se, posts."""
     figure, axes = subplots(1, 1, 4.8, max(1.6, 0.7 + 0.24 * len(groups)))
     axis = axes[0][0]
-    axis.barh([str(i) for i in groups.index], groups["error"], xerr=groups["se"], color=MAIN, alpha=0.75)
-    for i, posts in enumerate(groups["posts"]):
-        style = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 7, "color": "white"}
-        axis.annotate(f"{posts:,}", (0, i), **style)
+    names = [f"{name} ({posts:,})" for name, posts in zip(groups.index, groups["posts"])]
+    axis.barh(names, groups["error"], xerr=groups["se"], color=MAIN, alpha=0.75)
     axis.invert_yaxis()
-    axis.set(xlabel=f"{unit} (white: posts)", ylabel=name)
+    axis.set(xlabel=unit, ylabel=f"{name} (posts)")
     return figure
 
 

@@ -130,7 +130,7 @@ def data(results: Results) -> Iterator[str]:
     )
     drawn = [
         (figures.labels(label), "Labels of the training posts."),
-        (figures.months(posts), "Posts and mean label by month: the test lies after the train."),
+        (figures.over_time(posts), "Posts and their mean label over time."),
     ]
     if "category" in results.predictions:
         drawn.append((_by(results, "category", label_only=True), "Mean label of each category, with standard error."))
@@ -143,7 +143,7 @@ def drift(results: Results) -> Iterator[str]:
         "<p>Folds are contiguous blocks in time, as the test lies after the train; random folds would let a model look "
         "at the same user's posts of the same day.</p>"
     )
-    yield pictures([(figures.folds(results.predictions), "Quartiles of the labels of every fold.")])
+    yield pictures([(figures.folds(results.predictions), "Mean and quartiles of the labels of every fold.")])
     yield from exhibits(results, "drift")
 
 
@@ -196,7 +196,7 @@ def errors(results: Results) -> Iterator[str]:
         (calibration, "Calibration: on the dotted line a prediction is right on average."),
         (_by(results, "user"), "By whether the user is among those learnt from."),
         (_by(results, "decile"), "By the true label: the least popular tenth of the posts is 1, the most popular 10."),
-        (_by(results, "month"), "By month."),
+        (_by(results, "time"), "Over time."),
     ]
     if "category" in results.predictions:
         drawn.append((_by(results, "category"), "By category."))
@@ -211,7 +211,7 @@ def _by(results: Results, name: str, label_only: bool = False) -> plt.Figure:
     groups = {
         "user": lambda: table["seen"].map({True: "seen", False: "unseen"}),
         "decile": lambda: pd.qcut(table["label"].rank(method="first"), 10, labels=False) + 1,
-        "month": lambda: table["time"].dt.strftime("%Y-%m"),
+        "time": lambda: table["time"].dt.tz_localize(None).dt.to_period(figures.period(table["time"])[1]),
         "category": lambda: table["category"],
     }[name]()
     of_group = table["label" if label_only else "error"].groupby(groups)
