@@ -105,7 +105,7 @@ def test_the_tests_own_posts_are_predicted_as_submitted(finished, tmp_path, caps
 @pytest.mark.parametrize("parent", ["exp910_trees", "exp911_cats", "exp912_lines"])
 def test_so_is_every_parent(forecast, finished, parent):
     test = forecast.known.data.items[~forecast.known.data.labelled]
-    pred, _ = First(forecast.known, parent).ask(World(forecast.known, test))
+    pred = First(forecast.known, parent).ask(World(forecast.known, test))
     np.testing.assert_allclose(pred, read_table(finished / parent / "test.parquet")["pred"].loc[test.index], atol=1e-6)
 
 
@@ -178,7 +178,7 @@ def test_a_parent_that_cannot_describe_new_posts_is_left_out_and_its_weight_shar
     predictor.combinations = [type(c)("blend", [0.2, 0.3, 0.5]) for c in predictor.combinations]
     predictor.parents = {name: First(forecast.known, name) for name in predictor.weights}
     world = World(forecast.known, again(forecast.known.data.items[-6:]))
-    of = {name: parent.ask(world)[0] for name, parent in predictor.parents.items()}
+    of = {name: parent.ask(world) for name, parent in predictor.parents.items()}
 
     def refuse(*_):
         raise NotOfNewPosts("it reads what is not there")
@@ -187,6 +187,26 @@ def test_a_parent_that_cannot_describe_new_posts_is_left_out_and_its_weight_shar
     answer = predictor.ask(world)
     np.testing.assert_allclose(answer.pred, 0.4 * of["exp910_trees"] + 0.6 * of["exp911_cats"])
     assert answer.left_out == {"exp912_lines": "it reads what is not there"}
+
+
+def test_trees_that_hardly_count_are_not_asked_why(forecast, monkeypatch):
+    predictor, world = Predictor(forecast.known, "exp920_fusion"), World(forecast.known, forecast.known.data.items[-6:])
+    predictor.parents = {name: First(forecast.known, name) for name in Config().parents}
+    asked, plain = [], First.why
+    monkeypatch.setattr(First, "why", lambda first, w: asked.append(first.name) or plain(first, w))
+    for count, weights in (
+        (2, (0.5, 0.3, 0.2)),
+        (2, (0.5, 0.026, 0.474)),
+        (1, (0.5, 0.024, 0.476)),
+        (2, (0.01, 0.01, 0.98)),
+    ):
+        predictor.weights = dict(zip(Config().parents, weights))
+        answer = predictor.ask(world)
+        weight = {n: predictor.weights[n] for n in asked}
+        whole = sum(plain(predictor.parents[n], world).sum(axis=1) * w for n, w in weight.items())
+        np.testing.assert_allclose(answer.contributions.sum(axis=1), whole / sum(weight.values()))
+        assert asked == list(Config().parents[:count])
+        asked.clear()
 
 
 @pytest.mark.parametrize("learner", [LightGBM(rounds=20), CatBoost(rounds=20, depth=3)])
@@ -257,7 +277,7 @@ def test_a_user_is_seen_who_has_a_post_among_those_learnt_from():
 
 def test_noise_is_covered_as_often_as_said():
     rng = np.random.default_rng(1)
-    errors = pd.DataFrame({"error": rng.standard_cauchy(8000), "seen": rng.random(8000) < 0.3, "learnt": 9})
+    errors = pd.DataFrame({"error": rng.standard_cauchy(8000), "seen": rng.random(8000) < 0.3, "learnt": 9, "user": -1})
     errors["holdout"] = np.arange(8000) >= 4000
     table = interval.coverage(errors)
     assert table["coverage"].between(0.77, 0.83).all() and table["users"].tolist() == ["all", "seen", "unseen"]
@@ -269,6 +289,8 @@ def test_noise_is_covered_as_often_as_said():
     for _, row in table.iterrows():
         inside = np.arange(row["posts"]) < round(row["coverage"] * row["posts"])
         assert row["coverage_se"] == pytest.approx(inside.std() / row["posts"] ** 0.5)
+    twice = pd.concat([errors, errors]).assign(user=np.tile(np.arange(8000), 2))  # a user's two posts are one
+    np.testing.assert_allclose(interval.coverage(twice)["coverage_se"], table["coverage_se"], rtol=1e-9)
 
 
 # --- posts from files ---

@@ -26,8 +26,9 @@ NAMES = {True: "seen", False: "unseen"}  # whether the user has an earlier label
 def forward_errors(track: str, experiment: str, data: Data) -> pd.DataFrame:
     """The errors of predictions made from earlier posts alone; index post_id, twice where two such parts hold a post.
 
-    Columns: error (label less prediction), seen (the user has a post among those learnt from), learnt (how many these
-    are), holdout. The holdout's are those of its own part; what else lies in its time (months) is left out.
+    Columns: error (label less prediction), user (a number, -1 for none), seen (the user has a post among those learnt
+    from), learnt (how many these are), holdout. The holdout's are those of its own part; what else lies in its time
+    (months) is left out.
     """
     folds, split = load_folds(track, data), tracks.get(track).split
     parts = parts_of(data, folds, split)
@@ -39,8 +40,8 @@ def forward_errors(track: str, experiment: str, data: Data) -> pd.DataFrame:
     for part, pred, is_holdout in [*made, (last, oof.reindex(data.ids[last.query]), True)]:
         rows = data.ids.get_indexer(pred.index)
         is_seen = seen(data, rows, part.train)
-        table = pd.DataFrame({"error": data.labels[rows] - pred, "seen": is_seen, "learnt": len(part.train)})
-        tables.append(table.assign(holdout=is_holdout))
+        table = pd.DataFrame({"error": data.labels[rows] - pred, "user": data.users[rows], "seen": is_seen})
+        tables.append(table.assign(learnt=len(part.train), holdout=is_holdout))
     return pd.concat(tables)
 
 
@@ -66,7 +67,8 @@ def half_widths(errors: pd.DataFrame) -> dict[bool, float]:
 def coverage(errors: pd.DataFrame) -> pd.DataFrame:
     """How many posts of the holdout lie in intervals made of the forward errors before it, by users seen and unseen.
 
-    Columns: users, posts, calibrated_on (errors), half_width, coverage; coverage_se is its standard error.
+    Columns: users, posts, calibrated_on (errors), half_width, coverage; coverage_se is its standard error
+    over users, whose posts are alike.
     """
     before, last = errors[~errors["holdout"]], errors[errors["holdout"]]
     widths, rows = half_widths(before), []
@@ -76,7 +78,9 @@ def coverage(errors: pd.DataFrame) -> pd.DataFrame:
         *((NAMES[s], (last["seen"] == s).to_numpy(), (before["seen"] == s).to_numpy()) for s in (True, False)),
     ):
         if posts := len(found := inside[own]):
-            share = found.mean()
+            share, user = found.mean(), last["user"][own].to_numpy()
+            user = np.where(user < 0, user.max() + 1 + np.arange(posts), user)  # a post of no user is its own
+            of_user = np.bincount(np.unique(user, return_inverse=True)[1], found - share)
             rows.append(
                 {
                     "users": name,
@@ -84,7 +88,7 @@ def coverage(errors: pd.DataFrame) -> pd.DataFrame:
                     "calibrated_on": len(before[earlier]),
                     "half_width": last["seen"][own].map(widths).mean(),
                     "coverage": share,
-                    "coverage_se": (share * (1 - share) / posts) ** 0.5,
+                    "coverage_se": float((of_user**2).sum() ** 0.5 / posts),
                 }
             )
     return pd.DataFrame(rows)

@@ -22,6 +22,8 @@ from smp.runner import BEND
 from smp.selection import Selection
 from smp.stacking import KEPT, Combination
 
+SLIGHT = 0.05  # of the weightiest trees' weight: what counts for less changes no reason, and is not asked for any
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -59,6 +61,11 @@ class First:
             found[seed] = learners.load(folder), bend and Bend(**bend)
         return found
 
+    @property
+    def explains(self) -> bool:
+        """Whether the models are trees, which can say what a column contributes."""
+        return any(hasattr(model, "contributions") for model, _ in self.models.values())
+
     @cached_property
     def train(self) -> np.ndarray:
         """Positions of the posts that it learnt from."""
@@ -73,18 +80,20 @@ class First:
             X = X.join(made.take(world.query))
         return X
 
-    def ask(self, world: World, explain: bool = True) -> tuple[np.ndarray, pd.DataFrame | None]:
-        """(q,) predictions, averaged over seeds; and the columns' contributions, where the models are trees."""
-        X, pred, given = self.matrix(world), [], []
-        blocks = self.config["level_blocks"]
+    def ask(self, world: World) -> np.ndarray:
+        """(q,) predictions, averaged over seeds."""
+        X, pred, blocks = self.matrix(world), [], self.config["level_blocks"]
         level = label_level(world.data, self.train, blocks)[world.query] if blocks else 0.0
         for model, bend in self.models.values():
             said = model.predict(X) + level
             pred.append(bend(said) if bend else said)
-            if explain and hasattr(model, "contributions"):
-                given.append(model.contributions(X))
-        mean = np.mean(pred, axis=0)
-        return mean, pd.DataFrame(np.mean(given, axis=0), columns=list(X.names)) if given else None
+        return np.mean(pred, axis=0)
+
+    def why(self, world: World) -> pd.DataFrame:
+        """(q, columns) what the columns contribute, averaged over seeds; of models that are trees (`explains`)."""
+        X = self.matrix(world)
+        given = [model.contributions(X) for model, _ in self.models.values()]
+        return pd.DataFrame(np.mean(given, axis=0), columns=list(X.names))
 
 
 class Predictor:
@@ -113,10 +122,10 @@ class Predictor:
         A parent that cannot describe new posts is left out, and its weight given to the others. Raises DataError where
         none is left. explain: whether contributions are wanted, which cost as much as all else.
         """
-        pred, given, left_out = {}, {}, {}
+        pred, left_out = {}, {}
         for name, parent in self.parents.items():
             try:
-                pred[name], given[name] = parent.ask(world, explain)
+                pred[name] = parent.ask(world)
             except NotOfNewPosts as why:
                 left_out[name] = str(why)
         if not pred:
@@ -126,9 +135,9 @@ class Predictor:
         said = np.column_stack(list(pred.values()))
         combinations = [self._among(one, list(pred)) for one in self.combinations or ()]
         out = np.mean([one(said).clip(*self.range) for one in combinations], axis=0) if combinations else said[:, 0]
-        trees = {n: (g, w) for (n, g), w in zip(given.items(), own) if g is not None}
-        total = sum(w for _, w in trees.values())
-        tables = [g * (w / total) for g, w in trees.values()]
+        trees = {n: w for n, w in zip(pred, own) if explain and self.parents[n].explains}
+        trees = {n: w for n, w in trees.items() if w >= SLIGHT * max(trees.values())}
+        tables = [self.parents[n].why(world) * (w / sum(trees.values())) for n, w in trees.items()]
         contributions = pd.concat(tables, axis=1).T.groupby(level=0, sort=False).sum().T if tables else pd.DataFrame()
         return Answer(out.clip(*self.range), contributions, left_out)
 
