@@ -124,3 +124,11 @@ def test_a_seed_told_three_times_says_what_it_says_once():
     b = a + 0.3 * rng.normal(size=a.shape)
     once, thrice = gain(MAE, y, a, b), gain(MAE, y, np.repeat(a, 3, axis=1), np.repeat(b, 3, axis=1))
     assert (thrice.mean, thrice.se, thrice.p) == pytest.approx((once.mean, once.se, once.p))
+
+
+def test_of_several_labels_every_one_is_judged():
+    rng = np.random.default_rng(11)
+    y = rng.normal(size=(300, 2))
+    a, b = (y[:, None] + noise * rng.normal(size=(300, 3, 2)) for noise in (0.5, 1.0))
+    both, apart = gain(MAE, y, a, b), [gain(MAE, y[:, j], a[:, :, j], b[:, :, j]) for j in range(2)]
+    assert both.mean == pytest.approx(np.mean([one.mean for one in apart])) and both.answer == "yes"

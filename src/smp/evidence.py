@@ -46,9 +46,10 @@ def gain(
 ) -> Gain:
     """Compare two predictions of the same posts, a column a seed.
 
-    y (n,); a, b (n, seeds), column s of both made with the same seed. The gain is the mean over seeds of the metric's
-    difference; its variance the sum of that over draws of posts (a bootstrap of whole groups (n,), as posts of one user
-    are alike) and that of the mean over seeds, whose few degrees of freedom Welch and Satterthwaite's formula counts.
+    y (n,) or (n, k); a, b (n, seeds) or (n, seeds, k), column s of both made with the same seed. The gain is the mean
+    over seeds of the metric's difference; its variance the sum of that over draws of posts (a bootstrap of whole groups
+    (n,), as posts of one user are alike) and that of the mean over seeds, whose few degrees of freedom Welch and
+    Satterthwaite's formula counts.
     part (n,): the metric is taken in each part and averaged, as predictions of different models have no common order.
     tried: how many comparisons are made beside this one, itself among them (Bonferroni). over: asks for a gain of more
     than this; below 0, that no more than this is lost.
@@ -59,7 +60,7 @@ def gain(
     def gains(rows: np.ndarray) -> np.ndarray:
         """(seeds,) of a sample of posts."""
         pieces = [rows[part[rows] == k] for k in range(part.max() + 1)]
-        pieces = [(y[r], a[r].T, b[r].T) for r in pieces if len(r)]
+        pieces = [(y[r], a[r].swapaxes(0, 1), b[r].swapaxes(0, 1)) for r in pieces if len(r)]
         of_piece = [[metric(true, one) - metric(true, other) for one, other in zip(p, q)] for true, p, q in pieces]
         return metric.sign * np.mean(of_piece, axis=0)
 
