@@ -4,10 +4,12 @@ much is leaked?
 Splits: by date (later songs), by artist (artists never met), random rows (an album's songs on both sides). Histories:
 none; of the labels that are learnt from; as released (each label shown to all that comes later); with later songs too,
 which is a leak. GAMENet's paper reports R2 .13 without and .69 with a career, on other songs and random rows. Writes
-leaks.csv, R2 of LightGBM (and of GAMENet with a career) in every cell, mean and sd over seeds.
+leaks.csv, R2 of LightGBM (and of GAMENet with a career) in every cell, mean and sd over seeds, and leaks.png, the same
+beside the paper's.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from smp import features, tracks
 from smp.disk.store import replacing
@@ -17,6 +19,7 @@ from smp.learners import LightGBM
 from smp.matrix import FeatureMatrix
 from smp.models.gamenet import GAMENet
 from smp.oof import Part, cross_fit, holdout_of, parts_of
+from smp.present import COLORS, save, subplots
 from smp.runner import run_make
 from smp.study import say
 from smp.tracks.base import Data
@@ -32,6 +35,7 @@ GROUP = "studies"
 PARENTS = ()
 SOUND, REST = ("sound", "low_level"), ("lyric_counts", "lyrics", "release", "genres")
 HISTORIES = ("none", "learnt from", "as released", "later songs too")
+PAPER = {"without": 0.13, "with": 0.69}  # a career: GAMENet's R2
 FOLDS = 2  # of five, of each split but that by date: enough to tell .1 of R2
 
 
@@ -104,6 +108,7 @@ def make(run: Run) -> dict:
     table = pd.DataFrame(rows)
     with replacing(run.folder / "leaks.csv") as aside:
         table.round(4).to_csv(aside, index=False)
+    draw(table, run.folder / "leaks.png")
     found = answers_of(table, data)
     say(found)
     return {"answers": found}
@@ -118,7 +123,8 @@ def answers_of(table: pd.DataFrame, data: Data) -> list[dict[str, str]]:
         best = at["LightGBM", split, "as released", "everything"]
         numbers = f"R2 {none:.3f} without, {shown:.3f} with, {best:.3f} with all else"
         claim = f"a career lifts R2 from .13 to .69 ({split})"
-        said.append({"claim": claim, "answer": "yes" if max(shown, best) >= 0.69 else "no", "numbers": numbers})
+        answer = "yes" if max(shown, best) >= PAPER["with"] else "no"
+        said.append({"claim": claim, "answer": answer, "numbers": numbers})
     y = data.labels[data.labelled]
     album = data.items["album"].cat.codes.to_numpy()[data.labelled]
     mean = (np.bincount(album, y) / np.maximum(np.bincount(album), 1))[album]
@@ -126,6 +132,27 @@ def answers_of(table: pd.DataFrame, data: Data) -> list[dict[str, str]]:
     claim = "most of the variance lies between albums, whose songs have one career"
     said.append({"claim": claim, "answer": "yes" if share > 0.5 else "no", "numbers": f"{share:.1%}"})
     return said
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """A panel a split, R2 by what is seen of the career, with the paper's two figures as lines."""
+    splits = table["split"].unique()
+    figure, axes = subplots(1, len(splits), sharey=True)
+    kinds, at = table.groupby(["model", "inputs"], sort=False), np.arange(len(HISTORIES))
+    for axis, split in zip(axes[0], splits):
+        for place, ((model, inputs), rows) in enumerate(kinds):
+            own = rows[rows["split"] == split].set_index("history").reindex(HISTORIES)
+            where, label = at + 0.27 * (place - 1), f"{model}, {inputs}"
+            axis.bar(where, own["r2"], 0.25, yerr=own["sd"], color=COLORS[place], label=label)
+        for (which, value), style in zip(PAPER.items(), (":", "--")):
+            axis.axhline(
+                value, color="black", linewidth=0.8, linestyle=style, label=f"GAMENet's paper, {which} a career"
+            )
+        axis.set_xticks(at, HISTORIES, rotation=20, ha="right", fontsize=8)
+        axis.set_title({"date": "later songs", "artist": "artists never met", "random": "random rows: a leak"}[split])
+    axes[0][0].set_ylabel("R2")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
+    save(figure, path)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ TRACK = Track(
     },
     final="exp089_fusion",
     exhibits=(
+        Exhibit("exp084_leaks", "leaks.png", "How much of a song's popularity is told, and how much is leaked."),
         Exhibit("exp084_leaks", "leaks.csv", "The same model under every split and history"),
         Exhibit("exp085_ingredients", "ingredients.csv", "Each system beside its rivals, and without one ingredient"),
     ),
