@@ -47,6 +47,7 @@ def test_item_losses_average_to_the_metric_and_weights_are_those_of_its_median()
         assert metric(y, np.full(50, best)) <= min(metric(y, np.full(50, c)) for c in candidates) + 1e-12
 
 
+@pytest.mark.filterwarnings("error")
 def test_mean_and_errors_over_values_and_over_groups():
     rng = np.random.default_rng(0)
     group = np.repeat(["b", "a", "c"], [10, 20, 30])

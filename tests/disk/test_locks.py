@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from multiprocessing import get_context
+from select import select
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,7 @@ def test_a_second_process_waits_and_says_so(holder, tmp_path, capfd):
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "lock"), "alone"]
     second = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert f"held by process {other.pid} on" in second.stderr.readline()
+    assert not select([second.stdout], [], [], 0.3)[0], "it waits"
     other.communicate("")
     assert second.stdout.readline() == "held\n"
     second.communicate("")
