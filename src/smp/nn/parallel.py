@@ -1,6 +1,5 @@
 """Where this process computes: its device, precision and threads, its place among torchrun's ranks, its checkpoints."""
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import joblib
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -68,7 +68,7 @@ def loader(dataset: Dataset, workers: int, **settings: object) -> Iterator:
     they start afresh, the data set is sent to them. For a GPU the batches lie in pinned memory. Raises DataError where
     the memory that the processes share is too small.
     """
-    workers = min(workers, max(len(_cores()) // paths.ranks_here(), 1))
+    workers = min(workers, max(joblib.cpu_count() // paths.ranks_here(), 1))
     pinned, ahead_of_use = device().type == "cuda", 2 if workers else None
     try:
         yield from DataLoader(dataset, num_workers=workers, prefetch_factor=ahead_of_use, pin_memory=pinned, **settings)
@@ -127,10 +127,6 @@ def _each(batch: Any, function: Callable[[Tensor], Any]) -> Any:
     if isinstance(batch, tuple | list):
         return tuple(_each(part, function) for part in batch)
     return function(batch) if isinstance(batch, Tensor) else batch
-
-
-def _cores() -> Iterable[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """Pictures of the demo posts: small drawings whose style is the class and whose looks move the label."""
 
 import io
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -134,6 +134,5 @@ def write(folder: Path, names: np.ndarray, posts: pd.DataFrame, world: World, se
         looks["layout"] = {key: value[burst[rows]] for key, value in layout.items()}
         paths = [folder / name for name in names[rows]]
         jobs.append((paths, posts["file"].tolist()[rows], looks, [seed, 4, start]))
-    workers = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, len(jobs))
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(min(joblib.cpu_count(), len(jobs))) as pool:
         list(pool.map(write_chunk, jobs))
