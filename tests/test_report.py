@@ -64,6 +64,27 @@ def test_without_scores_it_names_the_command(demo_run):
             write()
 
 
+def test_what_real_data_say_is_kept_by_their_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "output", lambda track: tmp_path / "out")
+    monkeypatch.setattr(readme, "FOLDER", tmp_path)
+    monkeypatch.setattr(readme, "rewrite", lambda: None)
+    study = tmp_path / "out" / "exp900_study"
+    study.mkdir(parents=True)
+    for name, answer in (("Real A", "yes"), ("Real B", "no"), ("Real A", "not resolved")):
+        claim = {"claim": "it helps", "answer": answer, "numbers": "1"}
+        (study / "metrics.json").write_text(json.dumps({"track": "image", "answers": [claim]}))
+        pd.DataFrame([{"experiment": "exp010_lgbm", "track": "image", "data": "official"}]).to_csv(
+            tmp_path / "out" / "scores.csv", index=False
+        )
+        readme.write_real(name)
+    for file, column, wanted in (
+        ("real", "experiment", ["exp010_lgbm", "exp010_lgbm"]),
+        ("real_claims", "answer", ["not resolved", "no"]),
+    ):
+        table = pd.read_csv(tmp_path / f"{file}.csv")
+        assert table["data"].tolist() == ["Real A", "Real B"] and table[column].tolist() == wanted
+
+
 def test_the_readme_is_not_stale():
     for file, made in readme.blocks().items():
         text = (ROOT / file).read_text()

@@ -55,21 +55,25 @@ def write() -> None:
 
 
 def write_real(name: str) -> None:
-    """Put the scores of this output folder, made of data of that name, beside those of the README; rewrite its blocks.
+    """Put what was found in this output folder, made of data of that name, beside what the README says; rewrite it.
 
     Raises DataError where the folder holds no scores, or those of generated data.
     """
     found = [read_scores(f) for f in sorted({paths.output(t) / "scores.csv" for t in tracks.names()}) if f.exists()]
     scores = pd.concat(found) if found else pd.DataFrame({"data": []})
     scores = scores[scores["data"] == "official"].assign(data=name)
+    scores = scores[~scores["experiment"].astype("str").str.contains("@")]
     if scores.empty:
         raise DataError(
             f"{paths.output(tracks.names()[0])}: no scores of official data; point SMP_OUTPUT at such a run"
         )
-    file = FOLDER / "real.csv"
-    kept = pd.read_csv(file) if file.exists() else scores.iloc[:0]
-    with replacing(file) as aside:
-        pd.concat([kept[kept["data"] != name], scores]).sort_values(["track", "data"]).to_csv(aside, index=False)
+    answers = pd.concat([Results(t).answers for t in tracks.names()]).assign(data=name)
+    for file, table, order in (("real", scores, ["track", "data"]), ("real_claims", answers, ["data", "study"])):
+        path = FOLDER / f"{file}.csv"
+        kept = pd.read_csv(path) if path.exists() else table.iloc[:0]
+        with replacing(path) as aside:
+            made = pd.concat([kept[kept["data"] != name], table]).sort_values(order, kind="stable")
+            made.to_csv(aside, index=False)
     rewrite()
 
 
@@ -95,11 +99,11 @@ def digest(name: str) -> str:
 def blocks() -> dict[str, dict[str, str]]:
     """File -> what its generated blocks must say, from the tables in exp/figures and the experiments' scripts."""
     scores = pd.concat([pd.read_csv(f) for f in (FOLDER / "scores.csv", FOLDER / "real.csv") if f.exists()])
-    claims = pd.read_csv(FOLDER / "claims.csv").drop(columns="study").rename(columns={"answer": "here"})
-    return {
-        "README.md": {"results": result_table(scores)},
-        "exp/README.md": {"experiments": experiments(), "scores": score_table(scores), "claims": markdown(claims)},
-    }
+    claims = pd.read_csv(FOLDER / "claims.csv").drop(columns="study")
+    real = pd.read_csv(FOLDER / "real_claims.csv")[["data", *claims]]
+    said = {n: markdown(t.rename(columns={"answer": "here"})) for n, t in (("claims", claims), ("real", real))}
+    said |= {"experiments": experiments(), "scores": score_table(scores)}
+    return {"README.md": {"results": result_table(scores)}, "exp/README.md": said}
 
 
 def experiments() -> str:
