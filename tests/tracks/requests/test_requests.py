@@ -17,7 +17,7 @@ from smp.tracks.load import load_data
 from smp.tracks.requests import demo, networks
 from smp.tracks.requests.features import counts
 from smp.tracks.requests.history import REACH, History
-from smp.tracks.requests.ranking import OF_WINDOWS
+from smp.tracks.requests.ranking import BESIDE, BEST, OF_WINDOWS, best_of
 from smp.tracks.requests.reactive import hit_rate
 from smp.tracks.requests.read import read
 
@@ -183,18 +183,47 @@ def test_metrics_are_those_of_every_window_written_out():
     y, p = np.log2(1.0 + came), rng.normal(size=n)
     catalogue, requests = 100 * (window + 1), np.full(n, 1000)
     order = rng.permutation(n)
-    made = {k: f(y[order], p[order], window[order], catalogue[order], requests[order]) for k, f in OF_WINDOWS.items()}
+    other = {3: [900, 40], 4: [], 9: [5] * 60}  # requests of objects seen that are no candidates
+    best_of_all = {w: sorted([*came[window == w], *more], reverse=True)[:50] for w, more in other.items()}
+    best = np.array([best_of(np.append(came[window == w], more)) for w, more in other.items()])[window // 4]
+    beside = window, catalogue, requests, *best.T
+    made = {k: f(y[order], p[order], *(v[order] for v in beside)) for k, f in OF_WINDOWS.items()}
     for j, w in enumerate((3, 4, 9)):
         mine = sorted(zip(p[window == w], came[window == w]), reverse=True)
         came_first = [c for _, c in mine]
         for share in (1, 5, 10):  # of 400 seen when the first window is ranked
             assert made[f"hit_{share}"][j] == pytest.approx(sum(came_first[: 4 * share]) / 1000)
         discount = 1 / np.log2(np.arange(50) + 2)
-        best = sorted(came_first, reverse=True)[:50]
+        best = best_of_all[w]
         assert made["ndcg_50"][j] == pytest.approx(came_first[:50] @ discount / (best @ discount))
         is_right = [c >= max(best[-1], 1) for c in came_first]
         precise = [sum(is_right[: i + 1]) / (i + 1) for i in range(50) if is_right[i]]
-        assert made["map_50"][j] == pytest.approx(sum(precise) / min(50, sum(is_right)))
+        assert made["map_50"][j] == pytest.approx(sum(precise) / sum(c > 0 for c in best))
+
+
+def test_a_ranking_is_judged_over_all_objects_seen_and_no_feature_knows_of_it(tmp_path):
+    objects = (np.random.default_rng(0).pareto(0.4, 2000) * 9).astype(int).clip(max=400)
+    trace(tmp_path, objects, 100)
+    data, _ = read(tmp_path)
+    items, y = data.items[data.labelled], data.labels[data.labelled]
+    made = {name: of(y, y, *(items[c].to_numpy() for c in BESIDE)) for name, of in OF_WINDOWS.items()}
+    outside = 0
+    for w, rows in items.groupby("window"):
+        past, coming = objects[: 100 * w + 100], objects[100 * w + 100 : 100 * w + 200]
+        came = {o: (coming == o).sum() for o in set(past)}
+        best, reached = (sorted(v, reverse=True)[:50] for v in (came.values(), [came[int(o)] for o in rows["user_id"]]))
+        gained, ideal = (sum(c / np.log2(i + 2) for i, c in enumerate(v)) for v in (reached, best))
+        assert made["ndcg_50"][w] == pytest.approx(gained / ideal)
+        least = max(best[-1], 1) if len(best) == 50 else 1
+        relevant = sum(c >= least for c in came.values())
+        assert made["map_50"][w] == pytest.approx(sum(c >= least for c in reached) / min(relevant, 50))
+        outside += gained < ideal
+    assert outside > 10  # of 19 windows
+    blind = data.items.drop(columns=[*BEST])
+    for build in (counts.decays, counts.lags, counts.thing):
+        pd.testing.assert_frame_equal(build(blind), build(data.items))
+    for one, other in zip(History.of(blind).series(blind, 4), History.of(data.items).series(data.items, 4)):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_lru_meets_what_came_again_before_as_many_others():

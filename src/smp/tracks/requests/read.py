@@ -10,6 +10,7 @@ import pandas as pd
 from smp.errors import DataError
 from smp.tracks import official
 from smp.tracks.base import Data
+from smp.tracks.requests.ranking import BEST, best_of
 
 SITE = "https://grouplens.org/datasets/movielens (ratings.csv), or a cache trace of your own (trace.csv: time,object)"
 LAYOUTS = {  # the file -> its columns: when, what, and what else may be there
@@ -43,8 +44,8 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     decayed counts. Items, window after window: `split` (test: the last window, after which nothing is known), `time`
     (UTC) when it is over, and `known`, when the next one is; `user_id` (the object), `window` and `catalogue` (objects
     seen so far), `requests` (of every window), and of the object, so far: `count` in this window, `total`, `first` (the
-    window it was first seen in) and `size` where the trace has sizes. A label is log2(1 + requests in the next window).
-    Raises DataError.
+    window it was first seen in) and `size` where the trace has sizes; BEST, by which metrics alone judge the ranking. A
+    label is log2(1 + requests in the next window). Raises DataError.
     """
     (path, *stated), quirks = files(folder), Counter()
     table = requests(path, quirks)
@@ -64,7 +65,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     steps = np.arange(windows)
     ends = np.maximum.accumulate(ends - steps) + steps  # one second apart at least: a window is a moment of its own
 
-    parts, total, counts = [], np.zeros(len(objects)), np.bincount(code[:length], minlength=len(objects))
+    parts, best, total, counts = [], [], np.zeros(len(objects)), np.bincount(code[:length], minlength=len(objects))
     decayed, first, seen = np.zeros((len(HALF_LIVES), len(objects))), np.full(len(objects), windows), 0
     keeps = 0.5 ** (1 / np.array(HALF_LIVES, np.float64))[:, None]
     for w in range(windows):
@@ -81,6 +82,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
         label = np.log2(1 + after[rows]) if w < windows - 1 else np.full(len(rows), np.nan)
         at = (np.full(len(rows), value) for value in (w, seen))
         parts.append((*at, rows, counts[rows], total[rows], first[rows], label))
+        best.append(best_of(after[:seen]) if w < windows - 1 else (np.nan,) * len(BEST))
         counts = after
     window, seen, rows, count, total, first, label = (np.concatenate(column) for column in zip(*parts))
     moments = pd.to_datetime(np.append(ends, ends[-1] + 1), unit="s", utc=True).astype("datetime64[s, UTC]")
@@ -96,6 +98,7 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
             "count": count.astype(np.int32),
             "total": total.astype(np.int32),
             "first": first.astype(np.int32),
+            **dict(zip(BEST, np.array(best)[window].T)),
         }
     )
     if "size" in table:
