@@ -85,6 +85,16 @@ def test_what_real_data_say_is_kept_by_their_name(tmp_path, monkeypatch):
         assert table["data"].tolist() == ["Real A", "Real B"] and table[column].tolist() == wanted
 
 
+def test_a_claim_stands_with_what_a_second_data_set_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "FOLDER", tmp_path)
+    for name, answers in (("claims", ("yes", "no", "yes")), ("claims_second", ("not resolved", "no"))):
+        rows = [{"claim": f"c{i}", "answer": a, "numbers": f"{name} {i}", "study": "s"} for i, a in enumerate(answers)]
+        pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
+    *_, first, second, third = readme.claim_table().split("\n")
+    assert first == "| c0 | yes | not resolved | claims 0 |"
+    assert (second, third) == ("| c1 | no | no | claims 1 |", "| c2 | yes | – | claims 2 |")
+
+
 def test_the_readme_is_not_stale():
     for file, made in readme.blocks().items():
         text = (ROOT / file).read_text()

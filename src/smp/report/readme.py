@@ -77,6 +77,13 @@ def write_real(name: str) -> None:
     rewrite()
 
 
+def write_second() -> None:
+    """Put what the studies answer in this output folder, of a second generated data set, beside the first's answers."""
+    with replacing(FOLDER / "claims_second.csv") as aside:
+        pd.concat([Results(t).answers for t in tracks.names()]).to_csv(aside, index=False)
+    rewrite()
+
+
 def _renewed(name: str, new: pd.DataFrame, key: str, experiments: Collection[str]) -> pd.DataFrame:
     """The table of exp/figures with the rows of what was run replaced, and without those of what there is no more."""
     old = pd.read_csv(FOLDER / f"{name}.csv")
@@ -99,11 +106,17 @@ def digest(name: str) -> str:
 def blocks() -> dict[str, dict[str, str]]:
     """File -> what its generated blocks must say, from the tables in exp/figures and the experiments' scripts."""
     scores = pd.concat([pd.read_csv(f) for f in (FOLDER / "scores.csv", FOLDER / "real.csv") if f.exists()])
-    claims = pd.read_csv(FOLDER / "claims.csv").drop(columns="study")
-    real = pd.read_csv(FOLDER / "real_claims.csv")[["data", *claims]]
-    said = {n: markdown(t.rename(columns={"answer": "here"})) for n, t in (("claims", claims), ("real", real))}
-    said |= {"experiments": experiments(), "scores": score_table(scores)}
+    said = {"experiments": experiments(), "scores": score_table(scores), "claims": claim_table()}
+    said["real"] = markdown(pd.read_csv(FOLDER / "real_claims.csv")[["data", "claim", "answer", "numbers"]])
     return {"README.md": {"results": result_table(scores)}, "exp/README.md": said}
+
+
+def claim_table() -> str:
+    """A Markdown table of the claims, what two generated data sets answer, and the first's numbers."""
+    claims, second = (pd.read_csv(FOLDER / f"{n}.csv") for n in ("claims", "claims_second"))
+    table = claims.merge(second.drop_duplicates("claim"), "left", "claim", suffixes=("", " again"))
+    table["answer again"] = table["answer again"].fillna("–")
+    return markdown(table[["claim", "answer", "answer again", "numbers"]])
 
 
 def experiments() -> str:
