@@ -259,7 +259,8 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
         {"files with bytes that are not UTF-8": 1},
         {"title"},
     ),
-    "image: NUL in a title": (title("a\0b"), {"titles with a NUL": 1}, {"title"}),
+    "image: NUL in a title": (title("a\0b"), {"Title with a NUL": 1}, {"title"}),
+    "image: NUL in the tags": (put("text", 0, "Alltags", "a\0b"), {"Alltags with a NUL": 1}, {"tags"}),
     "image: NaN": (put("user", 0, "photo_count", float("nan")), {"photo_count missing": 1}, {"photo_count"}),
     "image: Infinity": (put("user", 0, "photo_count", float("inf")), {"photo_count missing": 1}, {"photo_count"}),
     "image: huge number": (put("user", 0, "photo_count", 1e300), {"photo_count missing": 1}, {"photo_count"}),
@@ -338,6 +339,16 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
         {"photo_count"},
     ),
     "image: a truth value for a flag": (put("user", 0, "ispro", True), {}, {"ispro"}),
+    "image: truth values in words": (
+        rows("additional", lambda t: [r | {"Ispublic": " True" if r["Ispublic"] in (1, "1") else "FALSE"} for r in t]),
+        {},
+        set(),
+    ),
+    "image: first picture in 1900": (
+        put("user", 1, "photo_firstdate", "1900-01-01 00:00:00"),
+        {"photo_firstdate missing": 1, "photo_firstdate before the first web page": 1},
+        FIRST,
+    ),
     "image: a count of -1": (put("user", 0, "photo_count", -1), {"photo_count missing": 1}, {"photo_count"}),
     "image: first picture at 0 seconds": (
         put("user", 1, "photo_firstdate", "0"),
@@ -433,8 +444,13 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
     ),
     "video: NUL in a text": (
         put("posts", 0, "post_content", "a\0b"),
-        {"titles with a NUL": 1},
+        {"post_content with a NUL": 1},
         {"title", "post_content"},
+    ),
+    "video: NUL in a word": (
+        put("posts", 0, "post_suggested_words", ["a\0b"]),
+        {"post_suggested_words with a NUL": 1},
+        {"tags"},
     ),
     "video: time in seconds": (put("posts", 0, "post_time", 1690654860), {}, {"time"}),
     "video: paths of Windows": (
@@ -514,6 +530,17 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
         ["popularity_train.jsonl", "line 2"],
     ),
     "video: a truth value for an id": (put("videos", 1, "pid", False), ["videos_train.jsonl: line 2: pid False"]),
+    **{
+        f"video: {key} {value!r}": (put("posts", 1, key, value), ["posts_train.jsonl: line 2", key, "list of texts"])
+        for key in video.LISTS
+        for value in (5, True, {"a": "b"}, ["a", ["b"]], ["a", 1], "[1]")
+    },
+    **{
+        f"video: another user in {name}": (put(name, 1, "uid", "USER0"), [f"{name}_train.jsonl: line 2", "'USER0'"])
+        for name in ("popularity", "videos")
+    },
+    "image: NUL in an id": (put("text", 1, "Pid", "1\0"), ["train_text.json: row 2: Pid '1\\x00' is no name"]),
+    "image: escapes in an id": (put("text", 1, "Uid", "\x1b[2J"), ["row 2: Uid '\\x1b[2J'"]),
     "video: date that is none": (put("posts", 1, "post_time", "2023-02-30 10:00"), ["line 2", "is no date"]),
     "image: a folder for a file": (replace("category", Path.mkdir), ["missing", "train_category.json"]),
     "image: a loop of links for a file": (replace("category", loop), ["missing", "train_category.json"]),

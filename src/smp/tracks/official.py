@@ -335,9 +335,11 @@ def texts(values: list, where: str, key: str, quirks: Counter, remedy: str, is_f
     if kinds:
         values = [value if value is None or type(value) is str else _typed(value) for value in values]
     try:
-        return pa.array(values, pa.large_string())
+        found = pa.array(values, pa.large_string())
     except UnicodeEncodeError:
-        return pa.array([value and SURROGATE.sub("\ufffd", value) for value in values], pa.large_string())
+        found = pa.array([value and SURROGATE.sub("\ufffd", value) for value in values], pa.large_string())
+    quirks[f"{key} with a NUL"] += count(pc.fill_null(pc.match_substring(found, "\0"), False))
+    return found
 
 
 def _typed(value: bool | float) -> str | None:
@@ -359,6 +361,8 @@ def ids(values: list, where: str, key: str, quirks: Counter, remedy: str) -> pa.
     names = plain_ids(texts(values, where, key, quirks, remedy))
     if (row := first(is_blank(names))) is not None:
         raise DataError(f"{where} {row + 1}: {key} is empty; {remedy}")
+    if (row := first(pc.match_substring_regex(names, r"\p{Cc}"))) is not None:  # would reach the terminal
+        raise DataError(f"{where} {row + 1}: {key} {names[row].as_py()!r:.40} is no name of a post or user; {remedy}")
     return names
 
 

@@ -244,6 +244,14 @@ def test_user_data_that_is_missing(tmp_path):
         assert quirks[f"{key} missing"] == count
 
 
+def test_offsets_of_time_zones_in_other_spellings(tmp_path):
+    def zones(files):
+        files["train", "user"]["timezone_offset"] |= {"0": "+0530", "1": "5.0", "2": -5.5}
+
+    posts = read(tmp_path, zones)[0]
+    assert posts["timezone_offset"].tolist()[:3] == [5.5, 5, -5.5]
+
+
 def test_nan_in_user_data(tmp_path):
     def bare_nan(files):
         files["train", "user"]["photo_count"]["0"] = float("nan")  # json.dumps writes NaN

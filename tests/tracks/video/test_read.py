@@ -108,6 +108,24 @@ def test_spellings(tmp_path):
     }
 
 
+def test_words_given_in_other_ways_are_counted(tmp_path):
+    def spell(files):
+        files["posts_train"][0] |= {"post_content": [None, "a"], "post_suggested_words": '["x, y", "z"]'}
+        files["posts_train"][1] |= {"post_content": '["b", null]', "post_suggested_words": "[no list], u"}
+        files["popularity_train"][0].pop("uid")
+        files["popularity_train"][1]["uid"], files["videos_train"][1]["uid"] = "USER1", "USER1"
+
+    posts, quirks = read(tmp_path, spell)
+    assert posts["post_content"].tolist()[:2] == ["a", "b"]
+    assert [list(words) for words in posts["tags"][:2]] == [["x, y", "z"], ["[no list]", " u"]]
+    assert quirks == {
+        "post_content given as list": 2,
+        "post_content given as a list in quotes": 1,
+        "post_content: nulls among the words left out": 2,
+        "post_suggested_words given as a list in quotes": 1,
+    }
+
+
 def test_users(tmp_path):
     def users(files):
         overflown = user(1, user_likes_count=-1889934592, user_heart_count=-2, user_digg_count=-1)

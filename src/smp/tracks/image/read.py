@@ -185,10 +185,18 @@ def _columns(path: Path, keys: tuple, quirks: Counter, optional: tuple = (), tab
             columns[key] = official.ids(values, f"{path}: row", key, quirks, AGAIN)
         else:
             columns[key] = official.texts(values, f"{path}: row", key, quirks, AGAIN, key in FLAGS)
+        if key in FLAGS:
+            columns[key] = _flags(columns[key])
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise DataError(f"{path}: columns of different lengths ({', '.join(map(str, sorted(lengths)))}); {AGAIN}")
     return columns
+
+
+def _flags(column: pa.Array) -> pa.Array:
+    """1 and 0 where the words true and false stand for them."""
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    return pc.if_else(pc.equal(words, "true"), "1", pc.if_else(pc.equal(words, "false"), "0", column))
 
 
 def _check_same_rows(ids: pa.Array, others: pa.Array, path: Path, reference: Path, key: str) -> None:
@@ -296,11 +304,12 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
     def float32(values: np.ndarray) -> pa.Array:
         return pa.array(values.astype("float32"), from_pandas=True)
 
-    def moment(key: str, zone: str | None = None) -> pa.Array:
+    def moment(key: str, zone: str | None = None, oldest: np.datetime64 = np.datetime64("0", "s")) -> pa.Array:
         values = moments(text(key).to_pandas())
-        late = values > time.max()
+        early, late = values < oldest, values > time.max()
+        quirks[f"{key} before the first web page"] += count(early)
         quirks[f"{key} after the last post"] += count(late)
-        values = np.where(late, np.datetime64("NaT", "s"), values)
+        values = np.where(early | late, np.datetime64("NaT", "s"), values)
         missing(key, np.isnat(values))
         return pa.array(values, pa.timestamp("s", tz=zone))
 
@@ -314,7 +323,6 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
     pathalias = pc.if_else(official.is_not_given(text("Pathalias")), "", text("Pathalias"))
     quirks["Pathalias None"] += count(pc.equal(pathalias, ""))
     quirks["titles empty"] += count(pc.equal(pc.utf8_trim_whitespace(text("Title")), ""))
-    quirks["titles with a NUL"] += count(pc.match_substring(text("Title"), "\0"))
     quirks[f"titles over {LONG:,} characters"] += count(pc.greater(pc.utf8_length(text("Title")), LONG))
     quirks["Category spelt Whether&Season"] += count(pc.equal(text("Category"), "Whether&Season"))
     tags = _split_words(text("Alltags"))
@@ -351,7 +359,7 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
             "latitude": float32(np.where(absent, np.nan, latitude)),
             "longitude": float32(np.where(absent, np.nan, longitude)),
             "geoaccuracy": accuracy,
-            "photo_firstdate": moment("photo_firstdate", "UTC"),
+            "photo_firstdate": moment("photo_firstdate", "UTC", official.OLDEST),
             "photo_count": float32(number("photo_count")),
             "ispro": float32(number("ispro")),
             "canbuypro": float32(number("canbuypro")),
@@ -367,11 +375,11 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
 
 
 def _hours(offset: str) -> float:
-    """ "+05:30" -> 5.5; the old layout has whole hours. NaN for what is neither."""
-    found = re.fullmatch(r"([+-]?)(\d{1,2})(?::([0-5]\d))?", offset.strip())
+    """ "+05:30", "+0530" and "5.5" -> 5.5; the old layout has whole hours. NaN for what is none of them."""
+    found = re.fullmatch(r"([+-]?)(\d{1,2})(?::?([0-5]\d)|(\.\d*))?", offset.strip())
     if not found:
         return np.nan
-    hours = int(found[2]) + int(found[3] or 0) / 60
+    hours = float(found[2] + (found[4] or "")) + int(found[3] or 0) / 60
     return np.nan if hours > 14 else -hours if found[1] == "-" else hours
 
 

@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -98,6 +100,8 @@ def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, qu
         sizes = pd.Series(numbers(videos[key]), videos.index)
         videos[key] = _plausible(sizes.where(sizes != 0))  # no video is without length or height
         quirks[f"{key} missing"] += int(videos[key].isna().sum())
+    _same_user(videos, files["videos", split], posts, path.name, quirks)
+    videos = videos.drop(columns="uid")
     quirks["duplicate video rows dropped"] += int(videos["pid"].duplicated().sum())
     videos = videos.drop_duplicates("pid")
     quirks["posts without user row"] += int((~posts["uid"].isin(users["uid"])).sum())
@@ -120,25 +124,60 @@ def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, qu
 
 
 def _table(path: Path, keys: tuple[str, ...], quirks: Counter) -> pd.DataFrame:
-    """The named keys of every line; ids as str, numbers and dates as they are."""
+    """The named keys of every line; ids as str, numbers and dates as they are. The user beside what is keyed by post is
+    as it is, and may be left out.
+    """
+    given = ("uid",) if "uid" not in keys else ()
+    keys = (*keys, *given)
     rows = []
     for number, row in enumerate(official.read_objects(path, quirks, AGAIN), 1):
         try:
-            rows.append([row[key] for key in keys])
+            rows.append([row.get(key) if key in given else row[key] for key in keys])
         except KeyError as error:
             raise DataError(f"{path}: line {number} has no key {error}; {AGAIN}") from None
     table = pd.DataFrame(rows, columns=list(keys), dtype=object)
     for key in keys:
-        if key in ("pid", "uid"):
+        if key in ("pid", "uid") and key not in given:
             names = official.ids(table[key].tolist(), f"{path}: line", key, quirks, AGAIN)
             table[key] = names.to_pandas().astype("str")
         elif key in TEXTS:
             values = official.texts(table[key].tolist(), f"{path}: line", key, quirks, AGAIN)
             table[key] = values.to_numpy(zero_copy_only=False)
-        elif key not in LISTS and (row := first(table[key].map(type).isin([list, dict]))) is not None:
+        elif key in LISTS:
+            table[key] = pd.Series(_words(table[key].tolist(), f"{path}: line", key, quirks), dtype=object)
+        elif (row := first(table[key].map(type).isin([list, dict]))) is not None:
             where = f"{path}: line {row + 1}: {key} is {table[key][row]!r:.40}"
             raise DataError(f"{where}, a single value expected; {AGAIN}")
     return table
+
+
+def _words(values: list, where: str, key: str, quirks: Counter) -> list[str | list[str]]:
+    """Texts, and lists of texts without the nulls among them; null is an empty text, a list written as a text a list.
+
+    Raises DataError for anything else.
+    """
+    found = []
+    for row, value in enumerate(values, 1):
+        if isinstance(value, str) and value[:1] == "[":
+            with suppress(ValueError):  # no JSON: a text that begins so
+                value = orjson.loads(value)
+                quirks[f"{key} given as a list in quotes"] += 1
+        if not isinstance(value, str | list | None) or any(not isinstance(word, str | None) for word in value or ()):
+            raise DataError(f"{where} {row}: {key} is {value!r:.40}, a text or a list of texts expected; {AGAIN}")
+        words = [word for word in value if word is not None] if isinstance(value, list) else value or ""
+        quirks[f"{key}: nulls among the words left out"] += len(value or "") - len(words)
+        quirks[f"{key} with a NUL"] += any("\0" in word for word in words)
+        found.append(words)
+    return found
+
+
+def _same_user(table: pd.DataFrame, path: Path, posts: pd.DataFrame, name: str, quirks: Counter) -> None:
+    """Raises DataError where a row names another user than its post does; most rows name none."""
+    users = official.plain_ids(official.texts(table["uid"].tolist(), f"{path}: line", "uid", quirks, AGAIN)).to_pandas()
+    meant = table["pid"].map(posts.set_index("pid")["uid"])
+    if (row := first(users.fillna("").ne("") & meant.notna() & users.ne(meant))) is not None:
+        where = f"{path}: line {row + 1}: post {table['pid'][row]} is by {users[row]!r:.40}"
+        raise DataError(f"{where}, in {name} by {meant[row]!r:.40}; {AGAIN}")
 
 
 def _labels(files: dict[tuple[str, str], Path], posts: pd.DataFrame, quirks: Counter) -> np.ndarray:
@@ -148,6 +187,7 @@ def _labels(files: dict[tuple[str, str], Path], posts: pd.DataFrame, quirks: Cou
     if (row := first(~labels["pid"].isin(posts["pid"]))) is not None:
         name = files["posts", "train"].name
         raise DataError(f"{path}: line {row + 1}: label for post {labels['pid'][row]}, which {name} lacks; {AGAIN}")
+    _same_user(labels, path, posts, files["posts", "train"].name, quirks)
     values = numbers(labels["popularity"])
     low, high = LABELS
     if (row := first(~((values > low) & (values <= high)))) is not None:
@@ -165,7 +205,6 @@ def _posts(table: pd.DataFrame, quirks: Counter) -> pd.DataFrame:
     quirks["post_content given as list"] += sum(isinstance(value, list) for value in table["post_content"])
     content = pd.Series([_joined(value) for value in table["post_content"]], dtype="str")
     words = [_split(value) for value in table["post_suggested_words"]]
-    quirks["titles with a NUL"] += int(content.str.contains("\0", regex=False).sum())
     quirks["post_content empty"] += int((content == "").sum())
     quirks[f"post_content over {LONG:,} characters"] += int((content.str.len() > LONG).sum())
     quirks["suggested words empty"] += sum(not of_post for of_post in words)
@@ -199,13 +238,12 @@ def _posts(table: pd.DataFrame, quirks: Counter) -> pd.DataFrame:
     return posts
 
 
-def _joined(value: str | list | None) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value or "")
+def _joined(value: str | list[str]) -> str:
+    return ",".join(value) if isinstance(value, list) else value
 
 
-def _split(value: str | list | None) -> list[str]:
-    words = value.split(",") if isinstance(value, str) else value or []
-    return [str(word) for word in words if word]
+def _split(value: str | list[str]) -> list[str]:
+    return [word for word in (value.split(",") if isinstance(value, str) else value) if word]
 
 
 def _plausible(values: pd.Series) -> pd.Series:
