@@ -304,9 +304,9 @@ def _posts(raw: pa.Table, files: dict[str, dict[str, Path]], quirks: Counter) ->
     def float32(values: np.ndarray) -> pa.Array:
         return pa.array(values.astype("float32"), from_pandas=True)
 
-    def moment(key: str, zone: str | None = None, oldest: np.datetime64 = np.datetime64("0", "s")) -> pa.Array:
+    def moment(key: str, zone: str | None = None, oldest: np.datetime64 | str = "0001") -> pa.Array:
         values = moments(text(key).to_pandas())
-        early, late = values < oldest, values > time.max()
+        early, late = values < np.datetime64(oldest, "s"), values > time.max()
         quirks[f"{key} before the first web page"] += count(early)
         quirks[f"{key} after the last post"] += count(late)
         values = np.where(early | late, np.datetime64("NaT", "s"), values)
