@@ -19,4 +19,4 @@ class Config(Experiment):
 
 
 if __name__ == "__main__":
-    run_cv(__file__, Config, TRACK, {"seeds": (0,)})
+    run_cv(__file__, Config, TRACK)

@@ -31,7 +31,7 @@ class CacheMamba:
 
 @dataclass(frozen=True)
 class CacheTransformer:
-    """The same of a Transformer encoder with learnt positions, which reads the whole series at once."""
+    """The same of a Transformer encoder, which reads the whole series at once; its size does not grow with the length."""
 
     width: int = 32
     layers: int = 2
@@ -53,7 +53,9 @@ class Attention(nn.Module):
 
     def __init__(self, config: CacheTransformer, length: int):
         super().__init__()
-        self.position = nn.Parameter(0.02 * torch.randn(length, config.width))
+        turn = torch.arange(length)[:, None] * 1e4 ** (-torch.arange(0, config.width, 2) / config.width)
+        position = torch.stack([turn.sin(), turn.cos()], 2).flatten(1)[:, : config.width]  # Vaswani et al. 2017
+        self.register_buffer("position", position, persistent=False)
         sizes, norm = (config.width, config.heads, config.inner), nn.LayerNorm(config.width)
         layer = nn.TransformerEncoderLayer(*sizes, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, config.layers, norm, enable_nested_tensor=False)

@@ -1,4 +1,7 @@
-"""Columns as numbers near a standard normal and as category codes, for models that are no trees."""
+"""Columns as numbers near a standard normal and as category codes, for models that are no trees.
+
+What is not finite is missing: a division by 0, or a number beyond float32.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,7 +33,7 @@ class Columns:
         is_category = np.isin(X.names, X.categorical)
         values = X.dense()
         numeric = np.flatnonzero(~is_category & np.isfinite(values).any(axis=0))  # the others say nothing
-        numbers = values[:, numeric]
+        numbers = _finite(values[:, numeric])
         quantiles = None
         if numbers.shape[1]:
             n_quantiles = min(256, len(numbers))
@@ -79,7 +82,7 @@ class Columns:
     def read(self, X: FeatureMatrix) -> tuple[np.ndarray, np.ndarray]:
         """Numbers (n, d + flags) float32 and categorical codes (n, c) int64, 0 for a missing or unseen category."""
         values = X.dense()
-        numbers = values[:, self.numeric]
+        numbers = _finite(values[:, self.numeric])
         flags = np.isnan(numbers[:, self.has_missing])
         if self.quantiles is not None:
             numbers = self.quantiles.transform(numbers).clip(-3, 3)  # its tails reach 5.2 for one extreme value
@@ -91,3 +94,7 @@ class Columns:
                 at = np.searchsorted(known, column).clip(max=len(known) - 1)
                 codes[:, j] = np.where(known[at] == column, at + 1, UNKNOWN)
         return numbers, codes
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.float32(np.nan))

@@ -51,7 +51,15 @@ def generated(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def output(run_room, generated):
-    return run_room("microvideo", lambda folder: shutil.copytree(generated, folder), TINY)
+    def write(folder):
+        """Some videos are seen once, at the moment they are published: counted daily, with a gap."""
+        shutil.copytree(generated, folder)
+        table = pd.read_csv(folder / "snapshots.csv")
+        daily = table["video"] % 9 == 0
+        table.loc[daily, "age_h"] = table["age_h"] // 24 * 24
+        table[~(daily & (table["age_h"] == 24))].to_csv(folder / "snapshots.csv", index=False)
+
+    return run_room("microvideo", write, TINY)
 
 
 def test_it_reads_what_a_crawl_may_hold(tmp_path):
@@ -82,6 +90,7 @@ def test_it_reads_what_a_crawl_may_hold(tmp_path):
         "snapshots without a video, an age or views dropped": 3,
         "earlier ones of two snapshots at one age dropped": 1,
         "videos that features/v.parquet lacks": 1,
+        "gaps of more than 39.675 h between snapshots that are usually 26.45 h apart": 2,
     }.items():
         assert quirks[quirk] == count, quirk
 
@@ -90,7 +99,16 @@ def test_it_reads_what_a_crawl_may_hold(tmp_path):
     ("snapshots", "window", "match"),
     [
         ("video,age_h\na,5\n", None, "snapshots.csv: no column views"),
-        ("video,age_h,views\na,5,1\n", None, "no video has a snapshot before 48 h and one at 160 to 184 h"),
+        ("video,age_h,views\na,5,1\n", None, "before 48 h and one at 160 to 184 h, of ages 5 to 5 h; mend .*window"),
+        ("video,age_h,views\n", None, "snapshots.csv: no row in it"),
+        ("video,age_h,views\na,x,1\n", None, "snapshots.csv: line 2: video 'a', age_h 'x', .* a row needs a video"),
+        ("video,age_h,views\n3,5,1\n", None, "snapshots.csv: line 2: video '3' is not in videos.csv.* such as 'a'"),
+        (
+            "video,age_h,views\na,5,1\na,6,1,9\n",
+            None,
+            r"snapshots.csv: not readable as csv \(.* line 3, saw 4\); write",
+        ),
+        ("video,age_h,views\na,5,1\n", {"observation_hours": 48, "target_day": 10**400}, "window.json: not readable"),
         ("video,age_h,views\na,5,1\n", {"observation_hours": 48}, "window.json: not readable"),
         ("video,age_h,views\na,5,1\n", {"observation_hours": 170, "target_day": 7}, "must end before the target day"),
     ],
@@ -98,6 +116,50 @@ def test_it_reads_what_a_crawl_may_hold(tmp_path):
 def test_what_cannot_be_read_is_said(tmp_path, snapshots, window, match):
     with pytest.raises(DataError, match=match):
         read(folder_of(tmp_path, snapshots, window=window))
+
+
+VALUES = {
+    "plain": {"x": [1.0, 2.0], "z": [3.0, np.inf]},
+    "vectors": {"v": [[1.0, 3.0], [2.0, np.inf]], "text": ["p", "q"]},
+}
+
+
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize(
+    "key", [{"video": ["NA", "7"]}, {"video_id": ["NA", "7"]}, {"video": [None, 7.0]}, {"n": [8, 7]}]
+)
+@pytest.mark.parametrize("time", ["1735689600", "1735689600000", "2025-01-01 00:00:00", "2025-01-01T00:00:00Z"])
+def test_names_times_counts_and_vectors_are_read_however_they_are_written(tmp_path, values, key, time):
+    first = str(next(iter(key.values()))[0] or "null")
+    lines = ["video,age_h,views", f'{first},0,"1,023"', f'{first},168,"1,048,575"', "7.0,0,1", "7,168,3", "7.0,24,3"]
+    videos = f"video,publish_time,channel\n{first},{time},NA\n7,{time},"
+    data, quirks = read(folder_of(tmp_path, "\n".join(lines), videos, content=key | VALUES[values]))
+    assert list(data.ids) == [first, "7"] and data.items["user_id"].tolist() == ["NA", "7"]
+    np.testing.assert_allclose(data.labels, [20 - 10, 0])
+    assert (data.items["time"] == pd.Timestamp("2025-01-01", tz="UTC")).all()
+    content = data.items[["content_0", "content_1"]].to_numpy()
+    np.testing.assert_array_equal(content, [[np.nan] * 2 if first == "null" else [1, 3], [2, np.nan]])
+    counted = {"videos that features/v.parquet lacks": 1} if first == "null" else {}
+    assert quirks == counted
+
+
+@pytest.mark.parametrize(
+    ("videos", "content", "match"),
+    [
+        (
+            "video,publish_time\na,31st of May\n",
+            None,
+            "videos.csv: line 2: video 'a', publish_time '31st of May', and no",
+        ),
+        ("video,publish_time\n", None, "videos.csv: no row in it; a row needs an id and unix seconds"),
+        ("", {"video": ["c"], "x": [1.0]}, "v.parquet: no column names a video, such as 'a'; call one video"),
+        ("", {"x": [1.0]}, "v.parquet: no column names a video"),
+        ("", {"video": ["a"], "x": ["text"]}, "v.parquet: no numbers beside video"),
+    ],
+)
+def test_what_says_nothing_of_any_video_is_named(tmp_path, videos, content, match):
+    with pytest.raises(DataError, match=match):
+        read(folder_of(tmp_path, "video,age_h,views\na,5,1\na,168,2\n", videos, content=content))
 
 
 def test_counters_are_those_of_a_calculation_by_hand(tmp_path):
@@ -108,6 +170,7 @@ def test_counters_are_those_of_a_calculation_by_hand(tmp_path):
         (a["views"], 10), (a["views_first"], 7), (a["views_step"], 2), (a["views_a_day"], 4), (a["likes_share"], -6),
         (a["views_slope"], 2 / np.log2(47 / 35)), (a["views_turn"], 2 / np.log2(47 / 35) - 1 / np.log2(35 / 11)),
         (a["silence"], 2), (a["ahead"], 122), (a["snapshots"], 3), (a["comments_step"], 0), (a["falls"], 0),
+        (a["log_ahead"], np.log2(169 / 47)),
         (a["views_an_hour"], 10 - np.log2(47)), (b["age_first"], 20), (b["views"], 6), (a["likes_share_step"], 1 - 2),
     ):  # fmt: skip
         assert made == pytest.approx(wanted, rel=1e-5)

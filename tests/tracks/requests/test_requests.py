@@ -10,7 +10,7 @@ import torch
 from smp import features, tracks
 from smp.errors import DataError
 from smp.folds import load_folds
-from smp.models.cachemamba import CacheMamba, CacheTransformer
+from smp.models.cachemamba import CacheMamba, CacheTransformer, Ranker
 from smp.nn.loop import Training
 from smp.oof import holdout_of, parts_of
 from smp.tracks.load import load_data
@@ -115,10 +115,15 @@ def test_windows_of_one_second_are_moments_of_their_own(tmp_path):
         ({}, "trace.csv"),
         ({"trace.csv": "when,object\n1,2\n"}, "no column time"),
         ({"trace.csv": "time,object\n1,2\n"}, "too few"),
-        ({"trace.csv": "time,object\nx,2\n"}, "no request in it"),
+        ({"trace.csv": "time,object\n"}, "no request in it"),
+        ({"trace.csv": "time,object\nx,2\n"}, "line 2: time 'x', object '2'.*; a line needs seconds since 1970"),
+        ({"trace.csv": 'time,object\n1,a\n2,"b\n3,c\n4,"d\n'}, "trace.csv: line 3: '2,\"b' opens a quote"),
+        ({"ratings.csv": 'userId,movieId,timestamp\n1,2,3\n"1,2,3\n1,2,3\n"1,2,3'}, "ratings.csv: line 3: .* a quote"),
         ({"trace.csv": "time,object\n1,2\n", "ratings.csv": "movieId,timestamp\n1,2\n"}, "keep one"),
         ({"trace.csv": "time,object\n1,2\n", "window.json": "{}"}, "window.json: not readable"),
         ({"trace.csv": "time,object\n1,2\n", "window.json": '{"requests": 0}'}, "at least one request"),
+        ({"trace.csv": "time,object\n1,2\n", "window.json": '{"requests": Infinity}'}, "window.json: not readable"),
+        ({"trace.csv": "time,object\n1,2\n", "window.json": '{"requests": 1e400}'}, "window.json: not readable"),
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path, files, said):
@@ -126,6 +131,25 @@ def test_what_cannot_be_read_says_why(tmp_path, files, said):
         (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=said):
         read(tmp_path)
+
+
+OBJECTS = ["NA", "null", "None", "nan", 'a "quoted", one', '12" disc']
+
+
+@pytest.mark.parametrize("name", ["Ratings.csv", "TRACE.CSV"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns", "date"])
+def test_times_of_any_unit_and_objects_of_any_name_are_read(tmp_path, name, unit):
+    seconds = pd.Series(pd.date_range("2024-03-01", periods=60, freq="90min"))
+    time = seconds.astype("str") if unit == "date" else seconds.dt.as_unit(unit).astype("int64")
+    columns = ("timestamp", "movieId") if name == "Ratings.csv" else ("time", "object")
+    pd.DataFrame(dict(zip(columns, (time, OBJECTS * 10)))).to_csv(tmp_path / name, index=False)
+    (tmp_path / "window.json").write_text('{"requests": 6}')
+    data, quirks = read(tmp_path)
+    assert set(data.items["user_id"]) == set(OBJECTS)
+    assert (data.items["time"].dt.tz_localize(None).unique() == seconds[5::6].to_numpy()).all()
+    read_so = {"s": {}, "date": {"times given as dates": 60}}
+    smaller = {"times in milliseconds, or in smaller parts, read so": 60}
+    assert quirks == read_so.get(unit, smaller)
 
 
 def test_no_feature_sees_a_later_window(random_trace, tmp_path):
@@ -267,6 +291,22 @@ def test_every_experiment_reports_the_rankings(output):
     assert by["CacheTransformer", 64] > 5 * by["CacheTransformer", 16]
     reactive = pd.read_csv(study / "reactive.csv").set_index("policy")
     assert (reactive["hit_10"] > reactive["hit_1"]).all()
+
+
+def test_the_transformer_knows_the_order_of_windows_and_is_of_mambas_size_at_any_length():
+    for length in (16, 1024):
+        mamba, transformer = (Ranker(m, length, 5, 17) for m in (CacheMamba(), CacheTransformer()))
+        sizes = [sum(p.numel() for p in network.parameters()) for network in (mamba, transformer)]
+        assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+    seeded = torch.Generator().manual_seed(0)
+    x, there = torch.randn(3, 1024, 32, generator=seeded), torch.ones(3, 1024, dtype=torch.bool)
+    other = x.clone()
+    other[:, [1, 1000]] = x[:, [1000, 1]]
+    with torch.no_grad():
+        made, moved = (transformer.trunk(series, there)[0][:, -1] for series in (x, other))
+    assert (made - moved).abs().max() > 1e-4
+    steps = transformer.trunk.position
+    assert (torch.cdist(steps[-1:], steps[:-1]) > 0.5).all() and steps.abs().max() <= 1
 
 
 @pytest.mark.parametrize("model", [CacheMamba(width=8, layers=1, state=2), CacheTransformer(width=8, layers=1)])

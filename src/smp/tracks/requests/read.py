@@ -1,6 +1,7 @@
 """Requests in the order of time, `ratings.csv` (MovieLens) or `trace.csv`, cut into windows -> items and labels."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +22,7 @@ SMALL, LARGE, MANY = 1_000, 20_000, 500_000  # requests of a window; of a large 
 WINDOW = "window.json"  # optional: {"requests": N}
 LEAST, MOST = 10, 2**16  # windows
 HALF_LIVES = (2, 8, 32)  # windows; the decayed counts that candidates are chosen by
+STRAY = re.compile(rb'(?:^|,)\s*"')  # a quote that opens
 SHARE = 0.1  # of the catalogue: the largest cache that is asked for
 
 
@@ -111,7 +113,7 @@ def _length(path: Path) -> int:
     """`window.json`: {"requests": N}, the requests of a window."""
     try:
         length = int(json.loads(path.read_text(encoding="utf-8-sig"))["requests"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(f'{path}: not readable ({error!r:.80}); write {{"requests": {SMALL}}} into it') from None
     if length < 1:
         raise DataError(f"{path}: a window holds at least one request, not {length}")
@@ -120,31 +122,65 @@ def _length(path: Path) -> int:
 
 def requests(path: Path, quirks: Counter) -> pd.DataFrame:
     """The usable requests in the order of time, and of the file within a second: time (s), object, perhaps size."""
-    when, what, more = LAYOUTS[path.name]
+    when, what, more = LAYOUTS[path.name.lower()]
     wanted = {name.lower(): name for name in (when, what, more) if name}
     try:
+        _check_quotes(path)
         table = pd.read_csv(
             path,
             usecols=lambda name: name.strip().lower() in wanted,
-            dtype=str,
+            dtype="str",
+            keep_default_na=False,  # an object may be called NA or null
+            na_values=[""],
             encoding="utf-8-sig",
             encoding_errors="replace",
-            on_bad_lines="skip",
         ).rename(columns=lambda name: wanted[name.strip().lower()])
     except (ValueError, OSError) as error:
-        raise DataError(f"{path}: not readable as csv ({error!s:.80}); its first line is {when},{what}") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not readable as csv ({reason:.80}); its first line is {when},{what}") from None
     lacking = [name for name in (when, what) if name not in table]
     if lacking:
         raise DataError(f"{path}: no column {', '.join(lacking)}; its first line should be {when},{what}")
-    time = pd.to_numeric(table[when], errors="coerce")
-    good = (time.abs() < 1e11) & table[what].notna()
-    quirks["requests without a time or an object dropped"] = int((~good).sum())
-    kept = {"time": np.floor(time), "object": table[what].str.strip()} | ({more: table[more]} if more in table else {})
-    table = pd.DataFrame(kept)[good]
     if table.empty:
         raise DataError(f"{path}: no request in it; a line should hold {when},{what}")
+    table[what] = table[what].str.strip()
+    time = _seconds(table[when], quirks)
+    good = np.isfinite(time) & table[what].fillna("").ne("")
+    if not good.any():
+        first = f"line 2: {when} {table[when].iloc[0]!r:.40}, {what} {table[what].iloc[0]!r:.40}"
+        remedy = "a line needs seconds since 1970, or a date as 2025-01-31 12:00:00, and an object"
+        raise DataError(f"{path}: {first}, and no other line is better; {remedy}")
+    quirks["requests without a time or an object dropped"] = int((~good).sum())
+    kept = {"time": np.floor(time), "object": table[what]} | ({more: table[more]} if more in table else {})
+    table = pd.DataFrame(kept)[good]
     quirks["requests before an earlier one put in the order of time"] = int((table["time"].diff() < 0).sum())
     return table.sort_values("time", kind="stable", ignore_index=True)
+
+
+def _check_quotes(path: Path) -> None:
+    """Raises DataError for a quote that opens and does not close on its line: it would swallow all up to the next."""
+    data = np.memmap(path, np.uint8, "r")
+    ends = np.append(np.flatnonzero(data == ord("\n")), len(data))
+    quotes = np.bincount(np.searchsorted(ends, np.flatnonzero(data == ord('"'))), minlength=1)
+    for i in np.flatnonzero(quotes % 2):
+        line = data[ends[i - 1] + 1 if i else 0 : ends[i]].tobytes()
+        if STRAY.search(line):
+            shown = line.decode(errors="replace").strip()
+            raise DataError(f"{path}: line {i + 1}: {shown!r:.60} opens a quote and does not close it; mend the line")
+
+
+def _seconds(text: pd.Series, quirks: Counter) -> np.ndarray:
+    """(n,) float64 seconds, NaN where there are none: of numbers, in seconds or a thousandth, millionth or billionth of
+    one, or of dates."""
+    number = official.numbers(text)
+    quirks["times in milliseconds, or in smaller parts, read so"] = int((np.abs(number) >= 1e11).sum())
+    for _ in range(3):
+        number = np.where(np.abs(number) >= 1e11, number / 1000, number)
+    if (rest := np.isnan(number)).any():
+        dates = official.moments(text[rest])
+        number[rest] = np.where(np.isnat(dates), np.nan, dates.astype(np.int64))
+        quirks["times given as dates"] = int((~np.isnat(dates)).sum())
+    return np.where(np.abs(number) < 1e11, number, np.nan)
 
 
 def _sizes(size: np.ndarray, code: np.ndarray, window: np.ndarray, rows: np.ndarray, length: int) -> np.ndarray:

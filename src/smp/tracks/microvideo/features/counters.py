@@ -15,10 +15,11 @@ TRAJECTORY = (
 def counters(items: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
     """The family `counters`: one row a video, logarithms to base 2, NaN where hidden or where one is too few.
 
-    snapshots, their first and last age (h), silence since, ahead: hours to the age asked for, log_ahead: of their
-    ratio. Of each counter its last level, `_an_hour` (of its life), the first level, and of the last two snapshots
-    `_step`, `_a_day` and `_slope` (against the logarithm of age); of views also `_turn`, how the slope changed; shares
-    of likes and comments in views and their steps; falls: snapshots with fewer views than the one before.
+    snapshots, their first and last age (h), silence since, ahead: hours to the age asked for, log_ahead: of the ratio
+    of both ages, an hour more each. Of each counter its last level, `_an_hour` (of its life), the first level, and of
+    the last two snapshots `_step`, `_a_day` and `_slope` (against the logarithm of age); of views also `_turn`, how the
+    slope changed; shares of likes and comments in views and their steps; falls: snapshots with fewer views than the one
+    before.
     """
     seen, table = Snapshots.of(items, events), {}
     age = _at(seen.age, (last := seen.place(0)))
@@ -28,7 +29,11 @@ def counters(items: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
     )
     horizon = items["horizon"].to_numpy(np.float64)
     table |= {"snapshots": seen.count, "age": age, "age_first": age_first}
-    table |= {"silence": items["observation"] - age, "ahead": horizon - age, "log_ahead": np.log2(horizon / age)}
+    table |= {
+        "silence": items["observation"] - age,
+        "ahead": horizon - age,
+        "log_ahead": np.log2((horizon + 1) / (age + 1)),
+    }
     first = np.where(last < 0, -1, seen.start[:-1])
     ratio = np.log2((age + 1) / (age_before + 1))
     for j, name in enumerate(COUNTERS):
