@@ -4,8 +4,8 @@ CacheMamba's claims hold on these requests?
 CacheMamba against decayed counts, LightGBM, the Transformer, and itself with one thing changed, trained on the same
 windows with the same seeds: hit rate at 5 % and NDCG of the holdout's windows, paired over windows and seeds, at one
 level that all comparisons share. Writes rankings.csv, lengths.csv (operations and seconds of a ranking by the length of
-the series) and reactive.csv (LRU and LFU, which change within a window). Small profile: the one seed that the networks have there;
-with more of theirs `--seeds 0 1 2` asks for more here.
+the series) and reactive.csv (LRU and LFU, which change within a window). Small profile: the one seed that the networks
+have there; where they have more, `--seeds 0 1 2` asks for more.
 """
 
 import time

@@ -31,7 +31,7 @@ class CacheMamba:
 
 @dataclass(frozen=True)
 class CacheTransformer:
-    """The same of a Transformer encoder, which reads the whole series at once; its size does not grow with the length."""
+    """The same of a Transformer encoder, which reads the whole series at once; no parameter grows with its length."""
 
     width: int = 32
     layers: int = 2

@@ -193,6 +193,13 @@ def test_a_channel_is_what_was_known_of_its_videos_when_one_is_asked(generated):
     assert (made["channel_count"] > 0).sum() > 50
 
 
+def test_a_day_without_a_snapshot_is_counted_as_a_gap(generated):
+    table = pd.read_csv(generated / "snapshots.csv").sort_values(["video", "age_h"])
+    missing = int((table.groupby("video")["age_h"].diff() > 24).sum())
+    quirks = read(generated)[1]
+    assert quirks["gaps of more than 36 h between snapshots that are usually 24 h apart"] == missing > 0
+
+
 def test_the_files_are_found_wherever_the_unpacking_put_them(generated, tmp_path):
     shutil.copytree(generated, tmp_path / "youtube" / "v1")
     (tmp_path / "youtube" / "v1" / "videos.csv").rename(tmp_path / "youtube" / "v1" / "Videos.CSV")

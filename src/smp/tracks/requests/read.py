@@ -185,7 +185,7 @@ def _seconds(text: pd.Series, quirks: Counter) -> np.ndarray:
 
 def _sizes(size: np.ndarray, code: np.ndarray, window: np.ndarray, rows: np.ndarray, length: int) -> np.ndarray:
     """The size stated last of each row's object, up to the row's window; NaN where none was."""
-    bytes_ = pd.to_numeric(pd.Series(size), errors="coerce").to_numpy(np.float64)
+    bytes_ = official.numbers(pd.Series(size))
     stated = np.flatnonzero(bytes_ >= 0)
     order = stated[np.lexsort((stated, code[stated]))]
     key = code[order].astype(np.int64) * len(code) + order
