@@ -1,5 +1,10 @@
 # Sourced by run_all.sh and tests/run.sh: finds or makes the Python environment, installs what is required once, sets $PY.
 # PYTHON=/path/to/python overrides; an active virtual or conda environment is used as it is; else .venv is made.
+case $(uname) in MINGW* | MSYS* | CYGWIN*)
+    echo "error: smp locks what it writes in the way of POSIX, which Windows has not; run it in WSL (Ubuntu)" >&2
+    exit 1
+    ;;
+esac
 unset CDPATH  # with it cd prints where it goes
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 

@@ -14,6 +14,7 @@ GROUPS = ("submission", "representations", "studies", "systems")
 
 SRC = ROOT / "src" / "smp"
 FLOORS = (
+    {"memory"},
     {"errors", "progress"},
     {"paths", "metrics"},
     {"disk", "catalog", "evidence"},

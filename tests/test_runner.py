@@ -5,7 +5,6 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -130,16 +129,6 @@ def test_other_settings_are_refused_unless_a_variant_or_forced(run):
     run("--learner.rounds", "10", "--force")
     assert json.loads((output / "exp950_test" / "config.json").read_text())["config"]["learner"]["rounds"] == 10
     assert set(pd.read_csv(output / "scores.csv")["experiment"]) == {"exp950_test", "exp950_test@short"}
-
-
-@pytest.mark.parametrize(("system", "told"), [("Linux", 3 * 2**20), ("Darwin", 3 * 2**30)])
-def test_memory_is_told_in_gigabytes_whatever_the_system_counts_in(demo_run, monkeypatch, system, told):
-    monkeypatch.setattr(sys, "argv", ["train.py"])
-    monkeypatch.setattr(runner.platform, "system", lambda: system)
-    monkeypatch.setattr(runner.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=told))
-    made = parse_run("exp950_test/train.py", Config, "video")
-    runner.finish(made, {"seconds": 1})
-    assert json.loads((made.folder / "metrics.json").read_text())["peak_memory_gb"] == 3
 
 
 def test_what_is_no_prediction_is_made_once_and_has_no_scores(demo_run, monkeypatch, capsys):

@@ -232,37 +232,59 @@ def test_a_failing_stage_stops_the_one_beside_it(timed, tmp_path, capfd):
 
 
 JOB = """
-import os, signal, time
-from smp import stages
+import os, pathlib, signal, sys, time
+from smp import stages, study
 from smp.errors import one_line_errors
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born without it
 
-def work():
+def work(cell):
     print(os.getpid(), flush=True)
     time.sleep(600)
 
+def share(folder):
+    study.run_cells(pathlib.Path(folder), ["a", "b"], work, 2)
+
 with one_line_errors(), stages.ending_children():
-    stages.Job("a job", work).end()
+    stages.Job("a job", (work, share)[int(sys.argv[1]) - 1], sys.argv[2]).end()
 """
 
 
 @pytest.mark.parametrize(
     ("number", "code", "told"), [(signal.SIGTERM, 143, ""), (signal.SIGINT, 130, "interrupted; run")]
 )
-def test_whatever_ends_a_run_ends_its_stages(number, code, told):
-    run = subprocess.Popen(
-        [sys.executable, "-c", JOB], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+@pytest.mark.parametrize("workers", [1, 2])
+def test_whatever_ends_a_run_ends_its_stages_and_their_workers(number, code, told, workers, tmp_path):
+    command = [sys.executable, "-c", JOB, str(workers), str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE if workers == 1 else subprocess.DEVNULL}
+    run = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
     assert run.stdout.readline() == "a job ...\n"
-    child = int(run.stdout.readline())
+    at_work = [int(run.stdout.readline()) for _ in range(workers)]
     os.killpg(run.pid, number) if number == signal.SIGINT else run.terminate()  # Ctrl-C goes to the whole group
-    _, said = run.communicate(timeout=30)
+    said = run.communicate(timeout=30)[1] or told
     assert run.returncode == code and "Traceback" not in said and told in said and len(said.split("\n")) <= 3
-    with pytest.raises(ProcessLookupError):
-        for _ in range(100):
-            os.kill(child, 0)
-            time.sleep(0.05)
+    for process in at_work:
+        with pytest.raises(ProcessLookupError):
+            for _ in range(100):
+                os.kill(process, 0)
+                time.sleep(0.05)
+
+
+WRITER = """
+from smp import stages
+from smp.errors import one_line_errors
+
+with one_line_errors(), stages.ending_children():
+    print("x" * 9, flush=True)
+    stages.Job("a job", print, "x\\n" * 100_000).end()
+    print("never said")
+"""
+
+
+def test_a_reader_that_wants_no_more_of_a_stage_is_no_error():
+    command = f"set -o pipefail; {sys.executable} -c '{WRITER}' | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (141, "x" * 9 + "\n", "")
 
 
 def test_a_submissions_folder_that_cannot_be_written_is_said_before_the_first_stage(two_stages, tmp_path, monkeypatch):
@@ -275,6 +297,7 @@ def test_a_submissions_folder_that_cannot_be_written_is_said_before_the_first_st
 
 RANKS = """
 import json
+import os
 import pathlib
 import sys
 
@@ -286,25 +309,34 @@ with process_group():
     rank, world = ranks()
     if "--fail" in sys.argv and rank:
         sys.exit("error: no such thing")
+    if "--kill" in sys.argv and rank:
+        os.kill(os.getpid(), 9)
     told = once(lambda: 40 + rank)
     pathlib.Path(__file__).with_name(f"rank{rank}").write_text(json.dumps([world, told, sys.argv[1:]]))
 """
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_what_learns_from_pixels_runs_on_every_gpu(tmp_path, monkeypatch, capfd, fails):
+@pytest.mark.parametrize(
+    ("arguments", "fails"),
+    [
+        (("--x", "1"), ""),
+        (("--fail",), "exp950_a: stopped with exit code 1; run the same command again"),
+        (("--kill",), "exp950_a: stopped with exit code 137; killed, as the system does when memory"),
+    ],
+)
+def test_what_learns_from_pixels_runs_on_every_gpu(tmp_path, monkeypatch, capfd, arguments, fails):
     """Two ranks, on the CPU."""
     monkeypatch.setattr(paths, "gpus", lambda: 2)
     monkeypatch.setattr(catalog, "EXPERIMENTS", tmp_path)
     script = tmp_path / "exp950_a" / "train.py"
     script.parent.mkdir()
     script.write_text(RANKS)
-    stage = catalog.Stage("exp950_a", "video", "representations", arguments=("--fail",) if fails else ("--x", "1"))
+    stage = catalog.Stage("exp950_a", "video", "representations", arguments=arguments)
     job = stages.Job("exp950_a", stages.run_script, stage, False)
     if fails:
-        with pytest.raises(SystemExit, match="exp950_a: stopped with exit code 1; run the same command again"):
+        with pytest.raises(SystemExit, match=fails):
             job.end()
-        assert "error: no such thing" in capfd.readouterr().err
+        assert ("error: no such thing" in capfd.readouterr().err) == ("--fail" in arguments)
     else:
         job.end()
         assert [json.loads((script.parent / f"rank{r}").read_text()) for r in (0, 1)] == [[2, 40, ["--x", "1"]]] * 2

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from multiprocessing import parent_process
 from types import TracebackType
 
+from smp import memory
+
 
 class DataError(Exception):
     """Something a user can mend: one line that names the file, the row and the remedy."""
@@ -17,7 +19,8 @@ class DataError(Exception):
 def one_line_errors() -> Iterator[None]:
     """A DataError, or what the system refuses (OSError), ends the process with one line; a log keeps the traceback.
 
-    So does Ctrl-C, with exit code 130. A reader that wants no more (`| head`) ends it without a word.
+    So does want of memory, with exit code 137, and Ctrl-C, with 130. A reader that wants no more (`| head`) ends it
+    without a word.
     """
     try:
         yield
@@ -30,8 +33,15 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(141)  # as the shell says it of a program that ended by SIGPIPE
     except DataError as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
+    except Exception as error:
+        short = memory.is_short(error)
+        if not (short or isinstance(error, OSError)):
+            raise
         logging.getLogger("smp").info("stopped", exc_info=True)
+        if short:
+            kind, again = type(error).__name__, "run the same command again: what is finished is kept"
+            print(f"error: out of memory ({kind}); {memory.REMEDY}, and {again}", file=sys.stderr)
+            sys.exit(137)
         where = f"{error.filename}: " if error.filename else ""
         what = " ".join(str(error.strerror or error).split())
         sys.exit(f"error: {where}{what}; mend that and run the same command again: what is finished is kept")

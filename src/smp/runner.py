@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import logging
 import platform
-import resource
 import shutil
 import subprocess
 import time
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smp import features, paths, tracks
+from smp import features, memory, paths, tracks
 from smp.disk.locks import acquire, locked, release
 from smp.disk.store import write_json
 from smp.errors import DataError, one_line_errors
@@ -287,9 +286,6 @@ def open_folder(run: Run, shared: bool = False) -> bool:
 
 def finish(run: Run, metrics: dict) -> None:
     """Write metrics.json, last of all, and the experiment's row in scores.csv."""
-    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    if platform.system() == "Darwin":
-        gigabytes /= 2**10  # bytes there, KiB elsewhere
     packages = ("numpy", "pandas", "scikit-learn", "lightgbm", "catboost", "torch")
     record = {
         "experiment": run.name,
@@ -298,7 +294,7 @@ def finish(run: Run, metrics: dict) -> None:
         "data": data_name(run.track),
         "profile": run.settings["profile"],
         **metrics,
-        "peak_memory_gb": round(gigabytes, 2),
+        "peak_memory_gb": round(memory.peak_gb(), 2),
         "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}},
         "commit": _commit(),
     }

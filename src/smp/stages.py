@@ -25,7 +25,7 @@ from typing import Annotated
 import pandas as pd
 import tyro
 
-from smp import features, paths, submission, tracks
+from smp import features, memory, paths, submission, tracks
 from smp.catalog import GROUPS, Stage, discover
 from smp.disk.hashes import source_hash
 from smp.disk.locks import hold
@@ -35,6 +35,8 @@ from smp.paths import ROOT
 from smp.scores import write_scores
 from smp.tracks.load import data_name, ensure_data, fingerprint, media_key
 
+STOPS = {signal.SIGINT, signal.SIGTERM}
+GRACE = 5.0  # seconds that a job has to end its own workers when it is asked to stop
 LIBRARIES = ("torch", "open_clip", "lightgbm", "catboost", "sklearn.linear_model")
 
 
@@ -124,7 +126,7 @@ def main(
         Job("report", report).end()
     for file in scores:
         print(f"\nScores ({file}):\n{pd.read_csv(file).to_string(index=False)}")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    peak = memory.peak_gb(resource.RUSAGE_CHILDREN)
     said = f"{ran} of {len(stages)} stages run in {time.perf_counter() - started:.0f} s"
     print(f"\n{said}, none above {peak:.1f} GB of memory" if ran else f"\n{said}, the others were finished")
     for file in scores:
@@ -250,7 +252,7 @@ def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> int:
             job, stage, share = running.pop(sentinel)
             try:
                 job.end()
-            except SystemExit:
+            except BaseException:
                 for other, *_ in running.values():
                     other.process.terminate()  # goes on from there, like any that is killed
                 raise
@@ -273,8 +275,8 @@ def run_script(stage: Stage, force: bool) -> None:
         print(f"  {gpus} GPUs: a process each", flush=True)
         try:
             run.main(["--standalone", f"--nproc-per-node={gpus}", str(stage.script), *arguments])
-        except ChildFailedError:  # which the rank told
-            sys.exit(1)
+        except ChildFailedError as failed:  # which the rank told, unless it was killed
+            sys.exit(137 if any(f.exitcode in memory.KILLED for f in failed.failures.values()) else 1)
         except SignalException as stopped:
             sys.exit(128 + stopped.sigval)
     else:
@@ -291,33 +293,45 @@ class Job:
         self.title, self.started = title, time.perf_counter()
         context = multiprocessing.get_context("fork")
         self.process = context.Process(target=_in_one_line, args=(cores, function, *arguments))
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # what is raised while Python forks is lost
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
     def end(self) -> None:
-        """Wait for it. Exits where it failed."""
+        """Wait for it. Exits where it failed; raises BrokenPipeError where a reader wanted no more of it."""
         self.process.join()
-        if code := self.process.exitcode:
-            killed = "; killed, as the system does when memory runs out" if code == -9 else ""
-            sys.exit(
-                f"{self.title}: stopped with exit code {code}{killed}; run the same command again to go on from there"
-            )
+        code = self.process.exitcode
+        if code == 141:
+            raise BrokenPipeError
+        if code:
+            killed = f"killed, as the system does when memory runs out: {memory.REMEDY}; " * (code in memory.KILLED)
+            again = "run the same command again to go on from there"
+            sys.exit(f"{self.title}: stopped with exit code {code}; {killed}{again}")
         print(f"{self.title}: {time.perf_counter() - self.started:.1f} s", flush=True)
 
 
 @contextmanager
 def ending_children() -> Iterator[None]:
     """Whatever ends this process, SIGTERM and Ctrl-C too, ends the jobs it started; the next run goes on from there."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _exit)
     try:
         yield
     finally:
-        for child in multiprocessing.active_children():
+        for child in (children := multiprocessing.active_children()):
             child.terminate()
+        for child in children:
+            child.join(GRACE)
+            child.kill()
+
+
+def _exit(number: int, frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def _in_one_line(cores: Sequence[int], function: Callable, *arguments: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all: the parent speaks, and ends this one
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _exit)  # not at once: workers of its own end with it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     if cores:
         from threadpoolctl import threadpool_limits
 

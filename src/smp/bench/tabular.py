@@ -2,7 +2,6 @@
 
 import math
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from smp import features, paths, tracks
+from smp import features, memory, paths, tracks
 from smp.disk.store import replacing
 from smp.folds import label_blocks, make_folds
 from smp.learners import LightGBM
@@ -85,22 +84,21 @@ def label_family(name: str, data: Data) -> None:
 def measured(function: Callable, *arguments: object) -> dict[str, float]:
     """Run in a forked child; its wall seconds, peak memory in GB, and the dict it returns, if any.
 
-    Raises RuntimeError when it fails.
+    Raises MemoryError where the system killed it, RuntimeError when it fails otherwise.
     """
     queue = multiprocessing.get_context("fork").SimpleQueue()
 
     def child() -> None:
         started = time.perf_counter()
         made = function(*arguments)
-        cost = {
-            "seconds": time.perf_counter() - started,
-            "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        }
+        cost = {"seconds": time.perf_counter() - started, "peak_gb": memory.peak_gb()}
         queue.put({k: round(v, 2) for k, v in cost.items()} | (made if isinstance(made, dict) else {}))
 
     process = multiprocessing.get_context("fork").Process(target=child)
     process.start()
     process.join()
+    if process.exitcode in memory.KILLED:
+        raise MemoryError(function.__qualname__)
     if process.exitcode:
         raise RuntimeError(f"{function.__qualname__} failed with exit code {process.exitcode}")
     return queue.get()

@@ -1,6 +1,7 @@
 """Locks between processes: each dies with the process that holds it, however that ends, and is kept out of forks."""
 
 import errno
+import fcntl
 import os
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,6 @@ from typing import IO
 
 from smp.disk.store import writing
 from smp.errors import DataError
-
-try:
-    import fcntl
-except ImportError:
-    sys.exit("error: smp locks what it writes in the way of POSIX, which Windows has not; run it in WSL (Ubuntu)")
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}  # what a file system without locks answers
 _held: dict[tuple[int, Path], IO] = {}  # by process, as a forked child has the files but not the locks

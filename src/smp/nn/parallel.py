@@ -192,6 +192,8 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     """
     try:
         return torch.load(file, map_location=device(), weights_only=True)
+    except torch.OutOfMemoryError:
+        raise
     except (UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).split("\n")[0]
         raise DataError(f"{file}: no checkpoint of this project ({reason}); delete it to train again") from error
