@@ -18,8 +18,8 @@ from smp.experiment import Experiment, Weight, parse_run
 from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.metrics import mape
-from smp.oof import load_oof
-from smp.runner import run_cv
+from smp.oof import Part, load_oof
+from smp.runner import Tabular, run_cv
 from smp.tracks.load import load_data
 
 
@@ -245,6 +245,18 @@ def test_bending_to_the_median_lowers_the_percentage_error_of_a_model_of_the_mea
         bent["cv"]["mape"] < plain["cv"]["mape"] - 0.003
         and bent["forward"]["every"]["mean"] < plain["forward"]["every"]["mean"]
     )
+
+
+def test_a_learner_that_errs_nowhere_over_the_level_is_not_bent():
+    class Line:
+        def fit(self, x, y, weight, seed):
+            return SimpleNamespace(predict=np.poly1d(np.polyfit(x, y, 1)))
+
+    x, level = np.linspace(0, 1, 60), np.random.default_rng(5).uniform(0, 1, 60)
+    label, part = level + 2 + 3 * x, Part("full", "", np.arange(40), np.arange(40, 60))
+    model = Tabular.__new__(Tabular)
+    model.config, model.task = SimpleNamespace(weight="uniform", median_folds=2), tracks.get("video").task
+    np.testing.assert_allclose(model.fit_label(Line(), x, part, label, level, 0, None), label[40:])
 
 
 def test_a_variant_that_an_experiment_names_has_values_of_its_own(demo_run, monkeypatch):
