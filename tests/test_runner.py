@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
