@@ -130,6 +130,15 @@ def test_two_processes_share_a_study_in_a_database_and_repeat_no_trial(tmp_path,
     assert abs(quadratic(alone) - quadratic(replace(alone, learning_rate=float(a)))) < 1e-3
 
 
+def test_only_sqlites_driver_is_told_to_wait(tmp_path, monkeypatch):
+    """Those of others refuse its option."""
+    monkeypatch.setattr(optuna.storages, "RDBStorage", lambda url, engine_kwargs, **_: (url, engine_kwargs))
+    url, options = tuning._storage(tmp_path / "s.db")
+    assert url == f"sqlite:///{tmp_path / 's.db'}" and options["connect_args"]["timeout"] >= 60
+    monkeypatch.setenv("SMP_STORAGE", "postgresql://host/studies")
+    assert tuning._storage(tmp_path / "s.db") == ("postgresql://host/studies", {})
+
+
 @pytest.mark.filterwarnings("error::optuna.exceptions.ExperimentalWarning")
 def test_a_search_killed_in_its_third_trial_ends_as_an_undisturbed_one(tmp_path):
     tried, limit = [], 2
