@@ -20,6 +20,7 @@ from smp.oof import (
     parts_of,
     write_predictions,
 )
+from smp.scores import score
 from smp.tracks.base import Data, Split
 
 SPLIT = Split()
@@ -198,12 +199,37 @@ def test_what_is_too_young_to_have_its_label_is_not_learnt_from(problem):
 
 def test_labels_that_take_longer_than_the_data_are_all_learnt_from(problem, caplog):
     data, _ = problem
-    folds = make_folds(data, SPLIT)
-    days = (data.items["time"].max() - data.items["time"].min()).days
-    for part, plain in zip(parts_of(data, folds, Split(purge=pd.Timedelta(days=days))), parts_of(data, folds, SPLIT)):
+    folds, time = make_folds(data, SPLIT), data.items["time"]
+    held = parts_of(data, folds, SPLIT)[4]
+    purge = time.iloc[held.query].min() - time.iloc[held.train].nsmallest(5).max()  # five are known by then
+    parts = parts_of(data, folds, Split(purge=purge))
+    for part, plain in zip(parts, parts_of(data, folds, SPLIT)):
+        known = (time.iloc[plain.train] + purge <= time.iloc[plain.query].min()).sum()
         if part.kind in ("holdout", "forward"):
             np.testing.assert_array_equal(part.train, plain.train)
-            assert f"{part.name}: only 0 of {len(plain.train)} labels" in caplog.text
+            assert part.unknown == len(plain.train) - known and known == (5 if part.kind == "holdout" else 0)
+            assert f"{part.name}: only {known} of {len(plain.train)} labels" in caplog.text
+        else:
+            assert part.unknown == 0
+    made = [(p, pd.DataFrame({"seed0": data.labels[p.query]}, data.ids[p.query])) for p in parts]
+    early = score("music", data, made)["not_yet_known"]
+    assert early == {
+        p.name: len(p.train) - 5 * (p.kind == "holdout") for p in parts if p.kind in ("holdout", "forward")
+    }
+    with pytest.raises(DataError, match=f"no label of the {len(held.train)} items before p"):
+        parts_of(data, folds, Split(purge=purge + pd.Timedelta(days=200)))
+
+
+@pytest.mark.parametrize("scheme", ["time", "user", "random"])
+def test_no_copy_of_what_is_asked_is_learnt_from(problem, scheme):
+    data, _ = problem
+    song = np.random.default_rng(0).integers(0, 90, len(data))
+    data.items["song"] = pd.Categorical(song.astype(str))
+    folds = make_folds(data, SPLIT, scheme)
+    for part, plain in zip(parts_of(data, folds, Split(copies="song")), parts_of(data, folds, SPLIT)):
+        asked = set() if part.kind == "full" else set(song[part.query])
+        assert list(part.train) == [i for i in plain.train if song[i] not in asked]
+        assert part.kind == "full" or len(part.train) < len(plain.train)
 
 
 @pytest.mark.parametrize(("days", "learnt"), [(60, 21), (61, 20), (62, 80)])

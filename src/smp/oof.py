@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,13 +28,15 @@ class Part:
     fold: a fold of the table, from all others (key: its number). holdout: the last block in time from all earlier ones;
     under scheme `time` it is the last fold too, and where forward parts are blocks it is the last of them. forward:
     an earlier such part (key: the block's number, or the month). full: the test from all labels. inner: a part that
-    never leaves the fit it belongs to.
+    never leaves the fit it belongs to. unknown: how many of the labels learnt from were not known before the first row
+    asked, where too few were.
     """
 
     kind: Literal["fold", "holdout", "forward", "full", "inner"]
     key: str
     train: np.ndarray
     query: np.ndarray
+    unknown: int = 0
 
     @property
     def name(self) -> str:
@@ -53,7 +55,10 @@ Made = list[tuple[Part, pd.DataFrame]]  # parts with their predictions: post_id 
 
 
 def parts_of(data: Data, folds: pd.DataFrame, split: Split) -> list[Part]:
-    """The fits of one experiment. `folds` (smp.folds) names the labelled rows; every other row is test."""
+    """The fits of one experiment. `folds` (smp.folds) names the labelled rows; every other row is test.
+
+    Raises DataError where no label was known before the holdout.
+    """
     at, time = data.ids.get_indexer(folds.index), data.items["time"]
     is_rolling = (folds["fold"] < 0).any()
     fold, holdout = folds["fold"].to_numpy(), folds["holdout"].to_numpy()
@@ -65,24 +70,34 @@ def parts_of(data: Data, folds: pd.DataFrame, split: Split) -> list[Part]:
     else:
         block = split_blocks(time.iloc[at], split)
         cuts += [("forward", str(b), at[block < b], at[block == b]) for b in range(1, split.blocks - 1)]
-    parts = [Part(k, key, _known(k + key, data.items, train, query, split), query) for k, key, train, query in cuts]
+    parts = [_honest(Part(*cut), data.items, split) for cut in cuts]
     return [*parts, Part("full", "", at, np.setdiff1d(np.arange(len(data)), at))]
 
 
-def _known(name: str, items: pd.DataFrame, train: np.ndarray, query: np.ndarray, split: Split) -> np.ndarray:
-    """Of the rows `train` those whose label was known before the first of `query`, or that lie after it.
+def _honest(part: Part, items: pd.DataFrame, split: Split) -> Part:
+    """Without copies of what is asked, and learning from rows alone whose label was known before the first of those, or
+    that lie after it.
 
-    All of them where that leaves fewer than LEAST, as where labels take longer than the data last; log.txt says so.
+    From all where that leaves fewer than LEAST, as where labels take longer than the data last: `unknown` says so.
     """
+    train, query = part.train, part.query
+    if split.copies:
+        of = items[split.copies]
+        train = train[~of.iloc[train].isin(of.iloc[query].unique()).to_numpy()]
     if split.purge is None:
-        return train
+        return replace(part, train=train)
     start, when = items["time"].iloc[query].min(), items["time"].iloc[train]
     known = items[split.purge].iloc[train] if isinstance(split.purge, str) else when + split.purge
     kept = train[((when >= start) | (known <= start)).to_numpy()]
-    if len(kept) < min(LEAST, len(train)):
-        log.warning("%s: only %d of %d labels were known by then: learns from all", name, len(kept), len(train))
-        return train
-    return kept
+    if len(kept) >= min(LEAST, len(train)):
+        return replace(part, train=kept)
+    if part.kind == "holdout" and not len(kept):
+        raise DataError(
+            f"no label of the {len(train)} items before {items.index[query[0]]} ({start:%Y-%m-%d %H:%M}), the first of "
+            "the holdout, was known by then; use data that last longer, or labels that take less time"
+        )
+    log.warning("%s: only %d of %d labels were known by then: learns from all", part.name, len(kept), len(train))
+    return replace(part, train=train, unknown=len(train) - len(kept))
 
 
 def holdout_of(parts: Sequence[Part]) -> Part:

@@ -19,7 +19,8 @@ def score(track: str, data: Data, made: Made) -> dict:
 
     cv: the whole OOF column; folds: each apart; forward (where there are such parts): the rows before the holdout, each
     predicted from earlier ones; holdout: the last block, from a model that saw only earlier posts, with the averaged
-    seeds and with each seed alone.
+    seeds and with each seed alone. not_yet_known (where there are any): how many of the labels that a part learnt from
+    were not known when its first row was asked.
     """
     room, y, tables = tracks.get(track), data.labels, dict(made)
     means = {part: by_seed(table, y).mean(axis=1) for part, table in tables.items()}
@@ -39,6 +40,8 @@ def score(track: str, data: Data, made: Made) -> dict:
         "holdout": measure(last.query, means[last]),
         "holdout_by_seed": [measure(last.query, seeds[:, s]) for s in range(seeds.shape[1])],
     }
+    if early := {part.name: part.unknown for part in tables if part.unknown}:
+        scores["not_yet_known"] = early
     if any(part.kind == "forward" for part in tables):
         forward = forward_parts(list(tables), room.split)
         rows, pred = (np.concatenate(v) for v in zip(*((p.query, means[p]) for p in forward.values())))
@@ -61,6 +64,7 @@ def write_scores(track: str) -> pd.DataFrame:
     forward_<metric>: of the rows before the holdout that were predicted from earlier ones. parts_error: the mean over
     all forward parts of the track's error. share_of_ceiling: on demo data, the holdout score as a share of the best the
     generating model allows (the worst of the track's metrics; for errors the ceiling's error divided by ours).
+    not_yet_known: the parts that learnt from labels not known by then, and from how many.
     """
     with locked(paths.lock(track, "scores.csv")):
         rows = [json.loads(path.read_text()) for path in sorted(paths.output(track).glob("exp*/metrics.json"))]
@@ -80,6 +84,8 @@ def _row(m: dict) -> dict:
         row |= {f"{part}_{metric.name}": round(m[part].get(metric.name, np.nan), 4) for metric in metrics}
     if "forward" in m:
         row["parts_error"] = round(m["forward"]["every"]["mean_of_groups"], 4)
+    if "not_yet_known" in m:
+        row["not_yet_known"] = ", ".join(f"{part} {count}" for part, count in m["not_yet_known"].items())
     if best and "holdout" in best:
         shares = [metric.share(m["holdout"][metric.name], best["holdout"][metric.name]) for metric in metrics]
         row["share_of_ceiling"] = round(min(shares), 3)

@@ -160,6 +160,8 @@ def score_table(scores: pd.DataFrame) -> str:
             columns["parts_error"] = f"forward {tracks.get(track).task.error.upper()}"
         if "share_of_ceiling" in rows and rows["share_of_ceiling"].notna().any():
             columns["share_of_ceiling"] = "share of ceiling"
+        if "not_yet_known" in rows and rows["not_yet_known"].notna().any():
+            columns["not_yet_known"] = "learnt from labels not yet known"
         columns |= {"seconds": "seconds", "peak_memory_gb": "peak GB"}
         cv, late = rows["cv_rows"].iloc[0], rows["holdout_rows"].iloc[0]
         table = markdown(rows.sort_values("experiment")[list(columns)].rename(columns=columns))

@@ -151,7 +151,7 @@ def scores(results: Results) -> Iterator[str]:
     table = results.scores.sort_values("experiment")
     metrics = [m.name for m in results.task.metrics]
     columns = ["experiment", *(f"{p}_{m}" for p in ("cv", "holdout") for m in metrics)]
-    more = ("parts_error", "share_of_ceiling", "seconds", "peak_memory_gb")
+    more = ("parts_error", "share_of_ceiling", "not_yet_known", "seconds", "peak_memory_gb")
     columns += [c for c in more if c in table and table[c].notna().any()]
     yield (
         f"<p>cv on {table['cv_rows'].iloc[0]:,} posts, holdout on the last {table['holdout_rows'].iloc[0]:,}; bold: "

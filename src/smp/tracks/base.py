@@ -73,6 +73,7 @@ class Split:
     months: int = 0  # of the last labelled months, where forward parts are months
     # How long after its item a label is known, or the items' column that says when: what is younger is not learnt from.
     purge: pd.Timedelta | str | None = None
+    copies: str | None = None  # an items' column: rows that share its value with one that is asked are not learnt from
 
 
 @dataclass(frozen=True)

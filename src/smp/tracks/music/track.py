@@ -55,7 +55,7 @@ def write_demo(folder: Path, truth: Path, posts: int, images: bool, seed: int) -
 
 
 # By date, 70 : 10 : 20, the first part being three: what no part predicts, and what is predicted from that.
-SPLIT = Split(blocks=5, shares=(0.4, 0.15, 0.15, 0.1, 0.2), rolling=True, purge="known")
+SPLIT = Split(blocks=5, shares=(0.4, 0.15, 0.15, 0.1, 0.2), rolling=True, purge="known", copies="song")
 TRACK = Track(
     name="music",
     task=Task(metrics=METRICS, loss=mse, item_loss=absolute, error="mae", weight=even),
