@@ -1,8 +1,9 @@
 """What each ingredient of the emoji graph gives. Parents: exp095_words, exp095_emoji_tokens, exp095_names,
 exp096_emoji_graph. Asks: do pre-training tasks, the graph and the emoji themselves help?
 
-A variant takes one thing out and is made as the system is, on the same folds with the same seeds; all are compared over
-all folds, paired over seeds and users. Writes ingredients.csv; tasks.csv, macro F1 of every system and task over the
+A variant takes one thing out and is made as the system is, on the same folds with the same seeds (of popularity: on the
+forward parts); all are compared over all of them, paired over seeds and users. Writes
+ingredients.csv; tasks.csv, macro F1 of every system and task over the
 folds, and learnt from the official train and val posts and asked for the official test; links.csv, the AUC of links
 that the graph was trained without, beside the product of their ends' degrees.
 """
@@ -18,7 +19,7 @@ from smp.folds import load_folds
 from smp.metrics import Metric
 from smp.models.emoji_graph import PAIRS, EmojiGraph, link_score, no_links, node_counts, wires
 from smp.nn.parallel import one_thread
-from smp.oof import Part, cross_fit, finished, fold_parts, parts_of
+from smp.oof import Part, cross_fit, finished, fold_parts, forward_parts, parts_of
 from smp.runner import run_make
 from smp.study import claims, say, side_by_side
 from smp.tracks.base import Data
@@ -35,6 +36,7 @@ TRACK = "emoji"
 GROUP = "studies"
 PARENTS = ("exp095_words", "exp095_emoji_tokens", "exp095_names", "exp096_emoji_graph")
 WORDS, TOKENS, NAMES, GRAPH = PARENTS
+TRANSDUCTIVE = "with a transductive graph"
 BARE = {"emojis": False, "terms": "words", "features": (SENTENCES["words"],)}
 # what is taken out -> how the experiment's values change
 VARIANTS: dict[str, Callable[[Graph], Graph]] = {
@@ -42,7 +44,7 @@ VARIANTS: dict[str, Callable[[Graph], Graph]] = {
     "without pre-training": lambda g: replace(g, model=replace(g.model, contrast=0.0, links=0.0, steps=0)),
     "links alone": lambda g: replace(g, model=replace(g.model, contrast=0.0)),
     "contrast alone": lambda g: replace(g, model=replace(g.model, links=0.0)),
-    "an inductive graph": lambda g: replace(g, graph="inductive"),
+    TRANSDUCTIVE: lambda g: replace(g, graph="transductive"),  # of classes, which have no time
     "without emoji": lambda g: replace(g, **BARE),
 }
 OFFICIAL = "official"
@@ -77,9 +79,9 @@ def make(run: Run) -> dict:
     # of popularity the headline is the rank correlation
     metric = room.task.metrics[0] if data.labels.ndim == 2 else next(m for m in room.task.metrics if m.name == "src")
     folds = load_folds(TRACK, data)
-    parts = [
-        Part("inner", str(k), p.train, p.query) for k, p in enumerate(fold_parts(parts_of(data, folds, room.split)))
-    ]
+    made = parts_of(data, folds, room.split)  # classes have no time; what is liked is asked of later posts alone
+    asked = fold_parts(made) if data.labels.ndim == 2 else forward_parts(made, room.split).values()
+    parts = [Part("inner", str(k), p.train, p.query) for k, p in enumerate(asked)]
     split = data.items["official"].astype("str").to_numpy()
     train, test = (np.flatnonzero(data.labelled & m) for m in (np.isin(split, ("train", "val")), split == "test"))
     if len(train) and len(test):
@@ -88,6 +90,8 @@ def make(run: Run) -> dict:
     graph = of_graph(stated(GRAPH), run.config.seeds)
     systems = {name: of_text(name) for name in (WORDS, TOKENS, NAMES)} | {GRAPH: graph}
     systems |= {f"{GRAPH} {name}": change(graph) for name, change in VARIANTS.items()}
+    if data.labels.ndim == 1:
+        del systems[f"{GRAPH} {TRANSDUCTIVE}"]
     shape, predicted, official = data.labels.shape[1:], {}, {}
     for name, config in systems.items():
         kind = GraphModel if isinstance(config, Graph) and config.model.width else Linear

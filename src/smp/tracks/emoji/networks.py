@@ -13,6 +13,7 @@ import torch
 from scipy.sparse import csr_matrix, hstack
 
 from smp import features, paths
+from smp.errors import DataError
 from smp.experiment import Run, Settings
 from smp.features.text import embed_texts
 from smp.models.emoji_graph import Edges, EmojiGraph, Encoder, pretrain, wires
@@ -106,19 +107,22 @@ class Graph(Text):
 
     model: EmojiGraph = field(default_factory=EmojiGraph)
     features: tuple[str, ...] = ("sentences",)
-    graph: Literal["transductive", "inductive"] = "transductive"  # of all posts, or of those that are learnt from
+    graph: Literal["transductive", "inductive"] = "inductive"  # of all posts, later ones too, or of those learnt from
     emojis: bool = True  # whether there are any, in the graph and in the terms
     pmi: float = 0.0  # least pointwise mutual information of a word and an emoji that are linked
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
 class GraphModel(Linear):
-    """Pre-trained once a seed where the graph is of all posts; else once a part and seed."""
+    """Pre-trained once a part and seed; once a seed where the graph is of all posts, which popularity has no use for:
+    what is written later would move what is told of earlier posts. Raises DataError where it is asked for there."""
 
     config: Graph
 
     def __init__(self, run: Run, data: Data, folds: pd.DataFrame):
         super().__init__(run, data, folds)
+        if self.config.graph == "transductive" and data.labels.ndim == 1:
+            raise DataError("graph transductive: later posts would move what is told of earlier ones; use inductive")
         self.pretrained = {}
         self.words = [tokens.words(text) for text in data.items["text"]]
         self.emojis = [tokens.emojis(text) if self.config.emojis else [] for text in data.items["text"]]
@@ -130,7 +134,8 @@ class GraphModel(Linear):
         made = []
         for seed in self.config.seeds:
             vectors = self.vectors(part, seed)
-            dense = [a / max(np.sqrt((a**2).sum(axis=1).mean()), 1e-9) for a in (self.dense, vectors) if a.size]
+            scales = (max(np.sqrt((a[part.train] ** 2).sum(axis=1).mean()), 1e-9) for a in (self.dense, vectors))
+            dense = [a / scale for a, scale in zip((self.dense, vectors), scales) if a.size]
             made.append(heads(sparse, np.hstack(dense), self.data.labels, part, self.config.strength))
         return np.stack(made, axis=1)
 
@@ -158,7 +163,8 @@ class Network:
         inside = np.isin(np.arange(len(words)), rows)
         own = np.cumsum(inside) - 1
         known = [e[:, inside[e[0]]] for e in links]
-        between = meetings(known, [len(v) for v in of], len(words), config.pmi)
+        met = [np.stack([own[e[0]], e[1]]) for e in known]
+        between = meetings(met, [len(v) for v in of], len(rows), config.pmi)
         self.all = {("post", "word"): links[0], ("post", "emoji"): links[1], ("word", "emoji"): between}
         self.spoken = {("post", "word"): known[0], ("post", "emoji"): known[1], ("word", "emoji"): between}
         self.edges: Edges = {p: np.stack([own[e[0]], e[1]]) if p[0] == "post" else e for p, e in self.spoken.items()}
