@@ -259,8 +259,12 @@ def read_json(path: Path, quirks: Counter, remedy: str) -> object:
 
 
 def read_objects(path: Path, quirks: Counter, remedy: str) -> Iterator[dict]:
-    """The objects of a jsonl file, a line each. Raises DataError naming the line."""
-    for number, line in enumerate(read_lines(path, quirks, remedy), 1):
+    """The objects of a jsonl file, a line each, empty lines left out. Raises DataError naming the line."""
+    lines = read_lines(path, quirks, remedy)
+    for number, line in enumerate(lines, 1):
+        if number < len(lines) and not line.strip():
+            quirks["empty lines left out"] += 1
+            continue
         try:
             row = parse(line, quirks)
         except (ValueError, RecursionError) as error:
@@ -389,8 +393,8 @@ def check_unique(parts: Sequence[tuple[Path, pd.Series]], unit: str, remedy: str
 
 def numbers(values: pd.Series) -> np.ndarray:
     """(n,) float64, NaN where a value is no finite number; a truth value is none."""
-    if values.dtype == object:
-        values = values.mask(is_bool(values))
+    if values.dtype == object or pd.api.types.is_bool_dtype(values):
+        values = values.astype(object).mask(is_bool(values))
     try:
         found = pd.to_numeric(values, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
     except OverflowError:  # an integer of hundreds of digits
@@ -399,7 +403,12 @@ def numbers(values: pd.Series) -> np.ndarray:
 
 
 def renamed(table: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """With the columns by the names of `columns`, each of which lists what others call it; the first there counts."""
+    """With the columns by the names of `columns`, each of which lists what others call it; the first there counts.
+
+    A column of truth values, such as whether the reader liked a post, is none of them and left out.
+    """
+    names = {name for known in columns.values() for name in known if name in table}
+    table = table.drop(columns=[n for n in names if pd.api.types.infer_dtype(table[n], skipna=True) == "boolean"])
     found = {name: next((n for n in known if n in table), name) for name, known in columns.items()}
     return table.rename(columns={other: name for name, other in found.items() if name not in table})
 

@@ -106,14 +106,35 @@ def test_a_line_of_any_length_and_old_times_are_read(tmp_path):
     assert labels[0] == np.log2(1 + 2_970)
 
 
+@pytest.mark.parametrize("text", [("1985", "198503", "19850301"), ("1985-01", "1985-03", "1985-03-01")])
+def test_publish_times_that_are_all_dates_are_read_so(tmp_path, text):
+    items, *_ = read(write(tmp_path, *(f"{i}\t1\t{t}\t1\t1:0 1/2:3" for i, t in enumerate(text))))
+    assert [f"{t:%Y-%m-%d}" for t in items["time"]] == ["1985-01-01", "1985-03-01", "1985-03-01"]
+    assert len(set(items["known"] - items["time"])) == 1
+
+
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [
         (lambda f: (f / "dataset.txt").unlink(), "missing dataset.txt; get them from"),
-        (lambda f: (f / "dataset.txt").write_text("one two three\n"), "no cascade in it but 'one two"),
+        (lambda f: (f / "dataset.txt").write_text("one two three\n"), "no cascade in it but line 1: 'one two"),
         (lambda f: (f / "window.json").unlink(), "not readable"),
         (lambda f: (f / "window.json").write_text('{"observation": 9, "horizon": 9}'), "0 < observation < horizon"),
         (lambda f: (f / "window.json").write_text('{"observation": 1e-9, "horizon": 9}'), "no cascade has 10 events"),
+        (
+            lambda f: (f / "window.json").write_text('{"observation": 9, "horizon": 99, "min_events": Infinity}'),
+            "infinity",
+        ),
+        (
+            lambda f: (f / "window.json").write_text('{"observation": 9, "horizon": 99, "min_events": 1e400}'),
+            "infinity",
+        ),
+        (lambda f: write(f, "a\t1\t9\t1\t1:0 1/2:1e2 1/3:2e2"), "no cascade has 2 .* line 1: '1/2:1e2' is no path"),
+        (lambda f: write(f, "x", "a\t1\t9\t1\t1:0,1/2:3,1/3:4", min_events=3), "line 2: '1:0,1/2:3,1/3:4' is no path"),
+        (
+            lambda f: write(f, "a\t1\t9000\t1\t1:0 1/2:1", "b\t1\t198503\t1\t1:0 1/2:1"),
+            r"publish time 198503 \(line 2\) is a date, 9000 \(line 1\) is none",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_line(tmp_path, break_it, said):

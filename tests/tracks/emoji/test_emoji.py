@@ -4,15 +4,19 @@ import json
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
 from smp import paths, tracks
 from smp.errors import DataError
-from smp.folds import time_blocks
+from smp.experiment import Run
+from smp.folds import make_folds, time_blocks
+from smp.matrix import FeatureMatrix
 from smp.models import emoji_graph
 from smp.models.emoji_graph import PAIRS, EmojiGraph, Encoder, Walker, pretrain
 from smp.oof import Part
@@ -101,6 +105,70 @@ def test_posts_have_log_likes_and_young_ones_are_left_out(tmp_path):
         "posts younger than 14 days when crawled left out": 1,
         "negative likes taken for none": 1,
     }
+    assert list(data.items["user_id"]) == ["u", "3", "v"]  # who is not named is nobody else
+
+
+def posts_of(folder, *rows):
+    folder.mkdir(exist_ok=True)
+    (folder / "posts.jsonl").write_text("".join(f"{json.dumps(row)}\n" if row else "\n" for row in rows))
+    return folder
+
+
+DAY = {"time": "2024-01-01", "text": "a"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([DAY], r"posts\.jsonl: no column of likes; each post needs liked \(or likes"),
+        ([DAY | {"liked": True}] * 2, "no column of likes"),
+        ([DAY, DAY | {"liked": ["x"]}], r"no post has likes, post 2 has \['x'\]"),
+        ([DAY | {"liked": "赞"}], "no post has likes, post 1 has '赞'; write numbers into liked"),
+        ([DAY | {"liked": 1, "time": "1 May"}], "none of 1 posts can be taken: post 1 has time '1 May'; write unix"),
+        ([DAY | {"liked": 1, "text": " "}], "post 1 has no text and no title"),
+        ([DAY | {"liked": 1, "crawled": "2024-01-09"}], "post 1 of 2024-01-01 .* within 14 days"),
+    ],
+)
+def test_posts_that_nothing_can_be_learnt_from_are_refused_in_one_line(tmp_path, rows, said):
+    with pytest.raises(DataError, match=said) as raised:
+        read(posts_of(tmp_path, *rows))
+    assert "\n" not in str(raised.value)
+
+
+def test_what_is_odd_about_likes_is_counted(tmp_path):
+    tweeted = "Mon Jan 01 20:19:24 +0200 2024"
+    rows = [
+        {"created_at": tweeted, "text": "a", "liked": False, "liked_count": "3.2万"},
+        None,
+        {"created_at": tweeted, "text": "b", "liked": None, "liked_count": [4]},
+        {"created_at": tweeted, "text": "c", "liked": True, "liked_count": True, "crawled": "2024-05-01"},
+    ]
+    data, quirks = read(posts_of(tmp_path, *rows))
+    np.testing.assert_allclose(np.expm1(data.labels), [32_000, np.nan, np.nan])
+    assert set(data.items["time"].astype("str")) == {"2024-01-01 18:19:24+00:00"}
+    assert quirks == {
+        "empty lines left out": 1,
+        "likes that cannot be read taken for none": 2,
+        "posts without a time of the crawl taken for older than 14 days": 2,
+    }
+
+
+@pytest.mark.parametrize("end", ["", "\r\n", "\r\n\r\n", "\n \n"])
+def test_blank_lines_at_the_end_are_texts_only_where_they_have_labels(tmp_path, end):
+    task(tmp_path, "mood", train=(["a", "b", "c"], [0, 1, 0]))
+    file = tmp_path / "mood" / "train_text.txt"
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n") + end.encode())
+    assert len(read(tmp_path)[0]) == 3
+
+
+def test_two_folders_of_one_task_and_labels_in_words_are_refused(tmp_path):
+    for home in "ab":
+        task(tmp_path / "twice" / home, "mood", train=([home, "x"], [0, 1]))
+    with pytest.raises(DataError, match=r"b/mood/train_text\.txt: another folder of task mood is .*a/mood; rename"):
+        read(tmp_path / "twice")
+    task(tmp_path / "words", "mood", train=(["a", "b"], ["joy", "anger"]))
+    with pytest.raises(DataError, match=r"train_labels\.txt: line 1: label 'joy' is no number of a class"):
+        read(tmp_path / "words")
 
 
 def test_a_crawl_of_another_network_is_read(tmp_path):
@@ -261,6 +329,32 @@ def test_an_inductive_graph_knows_no_other_post(output):
     inner = graph_of(data, rows=np.arange(0, 200))
     assert inner.edges["post", "word"][0].max() < 200 and (inner.all["post", "word"][0] >= 200).any()
     assert (inner.spoken["post", "word"][0] < 200).all()  # a word does not hear of the others
+
+
+def test_what_is_written_later_moves_no_earlier_prediction_of_popularity(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMP_OUTPUT", str(tmp_path))
+    monkeypatch.setattr("smp.tracks.emoji.networks.embed_texts", made_up_sentences)
+    loaded = {}  # sentence embeddings of the posts' own texts
+    monkeypatch.setattr(networks.features, "load", lambda track, names, data: loaded[id(data)])
+    rng, made = np.random.default_rng(0), []
+    said = [" ".join(rng.choice(demo.COMMON, 5)) + "😀😍😡😢"[i % 4] for i in range(100)]
+    part = Part("holdout", "", np.arange(60), np.arange(60, 80))
+    for later in (said[80:], [text[::-1] + " fun fun 👍" for text in said[80:]], []):
+        rows = [
+            {"time": str(np.datetime64("2024-01-01") + i), "text": t, "liked": i % 4} for i, t in enumerate(said[:80])
+        ]
+        rows += [{"time": "2025-01-01", "text": text, "liked": 9} for text in later]
+        data, _ = read(posts_of(tmp_path, *rows))
+        own = {t: np.random.default_rng(len(t)).standard_normal(6).astype(np.float32) for t in data.items["text"]}
+        loaded[id(data)] = FeatureMatrix.from_table(pd.DataFrame([own[t] for t in data.items["text"]]))
+        config = networks.Graph(model=EmojiGraph(width=8, batch=32, walk=4, steps=5), seeds=(0,))
+        run = Run("exp900_graph", "emoji", config, {})
+        folds = make_folds(data, tracks.get("emoji").split)
+        made.append(networks.GraphModel(run, data, folds).predict(part))
+    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_allclose(made[0], made[2], rtol=1e-5)
+    with pytest.raises(DataError, match="graph transductive"):
+        networks.GraphModel(replace(run, config=replace(config, graph="transductive")), data, folds)
 
 
 def test_masked_links_leave_with_their_reverses(monkeypatch):

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.io import wavfile
 from sklearn.metrics import f1_score
 
 from smp import features, paths, tracks
 from smp.errors import DataError
-from smp.folds import load_folds
+from smp.folds import load_folds, make_folds
 from smp.models.gamenet import GAMENet, GAMENetNetwork
 from smp.models.lyricnet import LyricNet, LyricNetNetwork
 from smp.models.spectrogram_cnn import SpectrogramCNN
@@ -100,6 +101,37 @@ def test_dates_may_stand_with_the_tracks_and_what_cannot_be_read_is_said(tmp_pat
         read(write(tmp_path / "b", "id,popularity\nx,3\n"))
     with pytest.raises(DataError, match="no column popularity"):
         read(write(tmp_path / "c", "id,name\nx,3\n"))
+
+
+def test_who_is_not_named_has_no_career(tmp_path):
+    who = ("", "[]", "[null]", "[None]", '["", null]', "['a1']", "[null, 'a1']", '[null, "a1"]', "nan", "a1; b1")
+    head = "id,name,popularity,release_date,artists_id\n"
+    rows = [f't{i},S{i},{i},200{i}-01-01,"{a.replace(chr(34), 2 * chr(34))}"\n' for i, a in enumerate(who)]
+    data, quirks = read(write(tmp_path, head + "".join(rows)))
+    artist, alone = data.items["user_id"].astype("str"), [0, 1, 2, 3, 4, 8]
+    assert set(artist.drop(data.ids[alone])) == {"a1"} and artist.iloc[alone].nunique() == 6
+    assert quirks["tracks without an artist, each taken for its own"] == 6
+    made = career.history(data.items, data.labels, np.zeros(10), 0, data.events)["history_count"]
+    np.testing.assert_allclose(np.expm1(made), [0, 0, 0, 0, 0, 0, 1, 2, 0, 3], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("popularity", "shown"), [("101", "'101' of track x"), ("high", "'high'"), ("", "all are empty")]
+)
+def test_songs_without_any_popularity_are_refused(tmp_path, popularity, shown):
+    with pytest.raises(DataError, match=rf"spotify_tracks\.csv: no popularity is a number from 0 to 100 \({shown}"):
+        read(write(tmp_path, f"id,popularity,release_date\nx,{popularity},1999\n"))
+
+
+@pytest.mark.parametrize("size", [*range(45), None])
+def test_a_recording_that_is_cut_in_its_header_is_named(tmp_path, size):
+    file = tmp_path / "x.wav"
+    wavfile.write(file, 22_050, np.arange(800, dtype=np.int16))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:size] if size is not None else whole.replace(b"data", b"atad"))
+    with pytest.raises(DataError, match=r"x\.wav: not a readable wav file") as raised:
+        networks.samples(file)
+    assert "\n" not in str(raised.value)
 
 
 CRAWLS = {  # what Spotify's crawls look like: the file, its text, and the release date of the first song
@@ -245,6 +277,9 @@ def test_no_copy_of_a_song_that_is_asked_is_learnt_from(output):
     assert (data.items["time"].iloc[part.train] < start).all()
     earlier = data.items["time"] < start
     assert set(song[earlier]) & set(song[part.query])  # there are such copies
+    split = tracks.get("music").split
+    for part in parts_of(data, make_folds(data, split, "random"), split)[:-1]:
+        assert not set(song[part.train]) & set(song[part.query])
 
 
 def test_every_system_is_scored_on_the_last_songs(output):

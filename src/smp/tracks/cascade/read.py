@@ -1,6 +1,7 @@
 """Cascades as DeepHawkes, CasCN, CasFlow and CasFT read them: `dataset.txt`, `window.json` -> items, labels, events."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ EVENTS, WINDOW = "dataset.txt", "window.json"
 SITE = "the data of DeepHawkes, CasFlow or CasFT, or write a line a cascade as input/README.md says"
 LAYOUT = "a line a cascade: id TAB root TAB publish time (unix s) TAB reposts TAB paths such as 1:0 1/2:35 1/2/3:80"
 CHUNK = 2**25  # characters of paths parsed at once: bounds the memory
+PATH = r"^(?:(?:.*/)?(?P<parent>[^/]*)/)?(?P<user>[^/]*):(?P<delay>-?[0-9]+\.?[0-9]*)$"
+PLAIN = re.compile(r"(?:[^/:,]*/)*[^/:,]*:-?[0-9]+\.?[0-9]*")
+DATE = r"(1[89]\d\d|20\d\d)(?:(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])?)?"  # 1985, 198503 or 19850301
 FURTHEST = 1e11  # seconds, three thousand years: a delay or a publish time beyond is none
 
 
@@ -37,7 +41,7 @@ def read_window(path: Path) -> Window:
     try:
         stated = json.loads(path.read_text(encoding="utf-8-sig"))
         window = Window(float(stated["observation"]), float(stated["horizon"]), int(stated.get("min_events", 10)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(
             f'{path}: not readable ({error!r:.80}); write {{"observation": 3600, "horizon": 86400}}, seconds, into it'
         ) from None
@@ -75,10 +79,11 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     few = f"cascades with fewer than {window.min_events} events inside the observation left out"
     quirks[few] = len(seen) - len(rows)
     if not len(rows):
-        raise DataError(
-            f"{path}: no cascade has {window.min_events} events within {window.observation:g} s; "
-            f"mend the observation in {stated}"
-        )
+        none = f"{path}: no cascade has {window.min_events} events within {window.observation:g} s"
+        odd = ((line, step) for line, own in zip(heads["line"], paths) for step in own.split())
+        if bad := next(((line, step) for line, step in odd if not PLAIN.fullmatch(step)), None):
+            raise DataError(f"{none}; line {bad[0]}: {bad[1]!r:.40} is no path; write {LAYOUT}")
+        raise DataError(f"{none}; mend the observation in {stated}")
     events, heads = events.take(rows), heads.iloc[rows]
     later = events.until(window.horizon).count - seen[rows]
     time = pd.to_datetime(heads["time"], unit="s", utc=True).astype("datetime64[s, UTC]")
@@ -97,38 +102,48 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
 
 
 def _lines(path: Path, quirks: Counter) -> tuple[pd.DataFrame, list[str]]:
-    """The first four fields of every usable line (id, root, time, reposts), and the fifth."""
-    rows, paths, known = [], [], set()
+    """The first four fields of every usable line (id, root, time, reposts) and its number (line), and the fifth."""
+    rows, paths, bad = [], [], []
     with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             fields = line.strip().split("\t")
-            if fields == [""]:
-                continue
-            time = _publish_time(fields[2]) if len(fields) == 5 else None
-            if time is None or not fields[4]:
-                quirks["lines that are no cascade dropped"] += 1
-                first_bad = line if not rows else ""
-            elif fields[0] in known:
-                quirks["cascades with an id met before dropped"] += 1
-            else:
-                known.add(fields[0])
+            if len(fields) == 5 and fields[4]:
                 reposts = int(fields[3]) if fields[3].isdecimal() else -1
-                rows.append((fields[0], fields[1], time, reposts))
+                rows.append((fields[0], fields[1], fields[2], reposts, number))
                 paths.append(fields[4])
-    if not rows:
-        shown = f" but {first_bad!r:.60}" if quirks else ""
+            elif fields != [""]:
+                bad.append((number, line))
+    heads = pd.DataFrame(rows, columns=["id", "root", "time", "reposts", "line"])
+    heads["time"] = _publish_times(path, heads)
+    timed = heads["time"].notna()
+    quirks["lines that are no cascade dropped"] += len(bad) + int((~timed).sum())
+    again = timed & heads["id"].where(timed).duplicated()
+    quirks["cascades with an id met before dropped"] += int(again.sum())
+    kept = timed & ~again
+    if not kept.any():
+        bad += [(row[4], "\t".join(map(str, row[:4]))) for row in rows[:1]]
+        shown = " but line {}: {!r:.60}".format(*min(bad)) if bad else ""
         raise DataError(f"{path}: no cascade in it{shown}; it should hold {LAYOUT}")
-    return pd.DataFrame(rows, columns=["id", "root", "time", "reposts"]), paths
+    paths = [own for own, is_kept in zip(paths, kept) if is_kept]
+    return heads[kept].reset_index(drop=True).astype({"time": np.int64}), paths
 
 
-def _publish_time(text: str) -> int | None:
-    """Unix seconds, from such a number or from a date as the APS files have it."""
-    try:
-        time = float(text)
-    except ValueError:
-        stamp = pd.to_datetime(text, errors="coerce", utc=True)
-        time = stamp.timestamp() if stamp is not pd.NaT else np.nan
-    return int(time) if abs(time) < FURTHEST else None  # NaN is not smaller
+def _publish_times(path: Path, heads: pd.DataFrame) -> np.ndarray:
+    """(n,) unix seconds, NaN for none, of such numbers or of dates as the APS files have them; numbers of 4, 6 or 8
+    digits that can all be dates are. Raises DataError where some can and others cannot."""
+    text = heads["time"].astype("str").str.strip()
+    seconds, parts = official.numbers(text), text.str.extract(f"^{DATE}$")
+    is_number, is_date = ~np.isnan(seconds), parts[0].notna().to_numpy()
+    if is_date.any():
+        if (row := official.first(is_number & ~is_date)) is not None:
+            one, other = (f"{text.iloc[r]} (line {heads['line'].iloc[r]})" for r in (official.first(is_date), row))
+            raise DataError(f"{path}: publish time {one} is a date, {other} is none; write unix seconds into all lines")
+        dates = parts[0] + "-" + parts[1].fillna("01") + "-" + parts[2].fillna("01")
+        text = text.mask(is_date, dates)
+    stamps = text.where(is_date | ~is_number)
+    found = pd.to_datetime(stamps, format="mixed", errors="coerce", utc=True).to_numpy("datetime64[s]")
+    seconds = np.where(np.isnat(found), np.where(is_date, np.nan, seconds), found.astype(np.int64))
+    return np.where(np.abs(seconds) < FURTHEST, np.trunc(seconds), np.nan)
 
 
 def _chunks(paths: list[str]) -> Iterator[list[str]]:
@@ -148,9 +163,7 @@ def _parse(lines: list[str], roots: pd.Series, quirks: Counter) -> Events:
     """The events of some lines: every step in one pass over all of them."""
     split = pc.utf8_split_whitespace(pa.array(lines, pa.large_string()))
     cascade = pc.list_parent_indices(split).to_numpy()
-    fields = pc.extract_regex(
-        pc.list_flatten(split), r"^(?:(?:.*/)?(?P<parent>[^/]*)/)?(?P<user>[^/]*):(?P<delay>-?[0-9]+\.?[0-9]*)$"
-    )
+    fields = pc.extract_regex(pc.list_flatten(split), PATH)
     good = fields.is_valid().to_numpy(zero_copy_only=False)
     quirks["paths that cannot be read dropped"] += int((~good).sum())
     cascade, fields = cascade[good], fields.filter(pa.array(good))

@@ -29,6 +29,7 @@ COLUMNS = {  # what a post's values are called; the first that is there counts
 }
 COUNT = r"^([\d.]+)\s*([kw万千])?\+?$"  # 12, 1.2k, 3万, 10+
 TIMES = {"k": 1e3, "千": 1e3, "w": 1e4, "万": 1e4}
+TWITTER = "%a %b %d %H:%M:%S %z %Y"  # created_at: Wed Oct 10 20:19:24 +0000 2018
 BLOCKS = 5
 START = np.datetime64("2000-01-01", "s")  # of a made-up order, where there is no time
 
@@ -64,15 +65,22 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
 
 
 def _tasks(folder: Path, paths: list[Path], quirks: Counter) -> Data:
-    tables = []
+    tables, homes = [], {}
     for path in [p for p in paths if p.name.endswith("_text.txt")]:
         task, split = path.parent.name, path.name.split("_")[0]
         text = [line.decode().strip() for line in official.read_lines(path, quirks)]
-        text += [""] * (path.read_bytes().rstrip(b"\n").count(b"\n") + 1 - len(text))  # texts of spaces at the end
+        if (home := homes.setdefault((task, split), path.parent)) != path.parent:
+            raise DataError(f"{path}: another folder of task {task} is {home}; rename or remove one of them")
         given = path.with_name(f"{split}_labels.txt")
         label = [line.strip().decode() for line in official.read_lines(given, quirks)] if given.is_file() else []
+        blank = min(len(label), path.read_bytes().count(b"\n") + 1) - len(text)  # texts at the end that have labels
+        text += [""] * blank
         if label and len(label) != len(text):
             raise DataError(f"{given}: {len(label)} labels for {len(text)} texts of {path.name}; get both from {SITE}")
+        if len(set(label)) > 1 and np.isnan(official.numbers(pd.Series(label))).all():  # of one kind: not to be known
+            raise DataError(
+                f"{given}: line 1: label {label[0]!r:.40} is no number of a class; write 0, 1, ... as in {SITE}"
+            )
         label = label or [""] * len(text)
         tables.append(pd.DataFrame({"task": task, "official": split, "text": text, "label": label}))
         tables[-1].index = [f"{task}-{split}-{i}" for i in range(len(text))]
@@ -122,35 +130,60 @@ def _posts(path: Path, quirks: Counter) -> Data:
     if leaks := [name for name in LEAKS if name in table]:
         quirks[f"columns counted at the crawl left out ({', '.join(leaks)})"] = len(leaks)
     table = official.renamed(table, COLUMNS)
+    nothing = pd.Series(None, table.index, dtype=object)
     if not len(table) or "time" not in table or not {"text", "title"} & set(table):
         raise DataError(f"{path}: {len(table)} posts; each needs time, and text or title")
-    blank = pd.Series("", table.index)
-    text = [table.get(name, blank).fillna("").astype("str") for name in ("title", "text")]
+    if "liked" not in table:
+        raise DataError(f"{path}: no column of likes; each post needs liked (or {', '.join(COLUMNS['liked'][1:])})")
+    text = [table.get(name, nothing).fillna("").astype("str") for name in ("title", "text")]
     table["text"] = (text[0] + "\n" + text[1]).str.strip()
     names = table.get("post", pd.Series(np.arange(len(table)), table.index)).astype("str")
     when = pd.Series(_moments(table["time"]), table.index)
     twice = names.duplicated() | when.isna() | (table["text"] == "")
     quirks["posts without time or text, or with a name met before, dropped"] = int(twice.sum())
-    crawled = _moments(table.get("crawled", pd.Series(None, table.index)))
+    crawled = pd.Series(_moments(table.get("crawled", nothing)), table.index)
     young = ~twice & (crawled - when < YOUNG)
     quirks["posts younger than 14 days when crawled left out"] = int(young.sum())
     kept = ~twice & ~young
     if not kept.any():
-        raise DataError(f"{path}: none of {len(table)} posts has a time, a text and 14 days of likes")
+        raise DataError(f"{path}: {_why_none(table, when, crawled)}")
+    quirks["posts without a time of the crawl taken for older than 14 days"] = int((kept & crawled.isna()).sum())
     table, when, names = table[kept], when[kept], names[kept]
-    liked = _counts(table.get("liked", pd.Series(None, table.index)))
-    wrong = liked < 0
+    liked = _counts(table["liked"])
+    wrong, given = liked < 0, table["liked"].notna() & (table["liked"].astype("str").str.strip() != "")
     quirks["negative likes taken for none"] = int(wrong.sum())
+    quirks["likes that cannot be read taken for none"] = int((given & np.isnan(liked)).sum())
     label = np.log1p(np.where(wrong, np.nan, liked))
-    users = table.get("user", pd.Series("unknown", table.index)).fillna("unknown").astype("str").to_numpy()
+    if np.isnan(label).all():
+        row = next(iter(table.index[given]), table.index[0])
+        raise DataError(
+            f"{path}: no post has likes, post {row + 1} has {table['liked'].loc[row]!r:.40}; write numbers into liked"
+        )
+    users = table["user"].astype("str").where(table["user"].notna(), names) if "user" in table else names
+    users = users.to_numpy()  # who is not named is nobody else
     return Data(_items(table.assign(task="", official="").set_axis(names), when, users, np.isnan(label)), label)
 
 
+def _why_none(table: pd.DataFrame, when: pd.Series, crawled: pd.Series) -> str:
+    """Of a table no post of which can be taken, what the first one lacks."""
+    start = f"none of {len(table)} posts can be taken: post 1"
+    if when.isna().iloc[0]:
+        return f"{start} has time {table['time'].iloc[0]!r:.40}; write unix seconds or YYYY-MM-DD HH:MM:SS (UTC)"
+    if table["text"].iloc[0] == "":
+        return f"{start} has no text and no title; write them into text and title"
+    return f"{start} of {when.iloc[0]} was crawled on {crawled.iloc[0]}, within 14 days; take older ones"
+
+
 def _moments(values: pd.Series) -> np.ndarray:
-    """(n,) datetime64[s]: as official.moments, and of milliseconds since 1970."""
+    """(n,) datetime64[s]: as official.moments, of milliseconds since 1970, and as Twitter writes them."""
     number = official.numbers(values)
     is_ms = np.abs(number) > 1e11
-    return official.moments(values.astype("str").mask(is_ms, pd.Series(number // 1000, values.index).astype("str")))
+    text = values.astype("str").mask(is_ms, pd.Series(number // 1000, values.index).astype("str"))
+    found = official.moments(text)
+    if not np.isnat(found).any():
+        return found
+    tweeted = pd.to_datetime(text, format=TWITTER, errors="coerce", utc=True).dt.tz_localize(None)
+    return np.where(np.isnat(found), tweeted.to_numpy("datetime64[s]"), found)
 
 
 def _counts(values: pd.Series) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the networks of songs share: their inputs, their training on some rows, and how an experiment runs them."""
 
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -132,7 +133,16 @@ def samples(file: Path) -> tuple[int, np.ndarray]:
     """Rate and (t,) float32 samples in -1..1 of a wav file. Raises DataError where it is none."""
     try:
         rate, sound = wavfile.read(file)
-    except (ValueError, OSError, EOFError) as error:
+        if not len(sound):
+            raise ValueError("no sound in it")
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        struct.error,
+        UnboundLocalError,
+        ZeroDivisionError,
+    ) as error:  # of a bad header
         raise DataError(f"{file}: not a readable wav file ({str(error).splitlines()[0]}); write it again") from None
     scale = 1.0 if sound.dtype.kind == "f" else float(np.iinfo(sound.dtype).max)
     sound = sound.astype(np.float32) / scale

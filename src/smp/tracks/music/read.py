@@ -2,6 +2,7 @@
 items, labels, releases."""
 
 import ast
+import json
 import re
 import warnings
 from collections import Counter
@@ -70,7 +71,8 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
 
     Items, in the order of the file: `split` (test: no popularity given), `time` (UTC; the first day of a year or month
     where no more is given), `known` (just after the last release of the same song: what is learnt from a copy would
-    tell of the other), `user_id` (the first artist), `album`, `song` (an artist's title without what stands in brackets
+    tell of the other), `user_id` (the first artist; where none is given,
+    nobody else's), `album`, `song` (an artist's title without what stands in brackets
     or behind a dash), `genres` (its own and those of all its artists, joined by |), sound and release. Labels:
     popularity, 0 to 100. Events: every labelled track with `time`, the last day that it can have come out on, and
     `popularity`. Raises DataError.
@@ -107,8 +109,9 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
     tracks, album, date, first, last = (t[dated].reset_index(drop=True) for t in (tracks, album, date, first, last))
 
     artists = _lists(_column(tracks, "artists_id"))
-    artist = artists.str[0].fillna("unknown")
-    quirks["tracks without an artist"] = int((artists.str.len() == 0).sum())
+    alone = artists.str.len() == 0
+    artist = artists.str[0].where(~alone, "track " + tracks["id"])  # whoever it is by, it is nobody else's career
+    quirks["tracks without an artist, each taken for its own"] = int(alone.sum())
     title = _column(tracks, "name").fillna("")
     # albums of one name may be many artists'; without a name what came out on one day is an album
     album = album.fillna(artist + "\t" + _column(tracks, "album").fillna(date))
@@ -118,6 +121,10 @@ def read(folder: Path) -> tuple[Data, dict[str, int]]:
 
     own = _lists(_column(tracks, "genres")).str.join("|").str.lower()
     popularity = _numbers(tracks, "popularity", quirks, 0, 100)
+    if np.isnan(popularity).all():
+        given = tracks["popularity"].dropna()
+        shown = f"{given.iloc[0]!r:.40} of track {tracks['id'].loc[given.index[0]]}" if len(given) else "all are empty"
+        raise DataError(f"{where}: no popularity is a number from 0 to 100 ({shown}); get it from {SITE}")
     items = pd.DataFrame(
         {
             "split": pd.Categorical(np.where(np.isnan(popularity), "test", "train"), categories=["train", "test"]),
@@ -223,10 +230,19 @@ def _lists(text: pd.Series) -> pd.Series:
 
 def _list(text: str) -> list[str]:
     try:
-        found = ast.literal_eval(text) if text.startswith("[") else re.split(r"[;,|]", text)
-        return [str(value).strip() for value in found if str(value).strip()]
+        found = _literal(text) if text.startswith("[") else re.split(r"[;,|]", text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return [part for part in re.split(r"[\[\]'\",\s]+", text) if part]
+        found = re.split(r"[\[\]'\",\s]+", text)
+    names = (str(value).strip() for value in found)
+    return [name for name in names if name not in official.NOT_GIVEN]
+
+
+def _literal(text: str) -> list:
+    """A list as JSON, or as Python writes it."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return ast.literal_eval(text)
 
 
 def _genres(artists: pd.Series, table: pd.DataFrame | None, quirks: Counter) -> pd.Series:
