@@ -38,6 +38,7 @@ PARENTS = (
     "exp083_spectrogram_cnn",
 )
 HISTORY, TREES, GAMENET, HITMUSICNET, LYRICNET, CNN = PARENTS
+SOUND_CODED = LyricNet(groups=(("sound", "low_level"),), tied=(False,))
 # what is taken out -> the system, and how its network changes
 VARIANTS: dict[str, tuple[str, Callable[[Network], Network]]] = {
     "GAMENet, experts side by side": (GAMENET, lambda n: replace(n, model=replace(n.model, fusion="concat"))),
@@ -46,6 +47,8 @@ VARIANTS: dict[str, tuple[str, Callable[[Network], Network]]] = {
     "GAMENet, a career's aggregate alone": (GAMENET, lambda n: replace(n, label_features=("history",))),
     "GAMENet without autoencoders": (GAMENET, lambda n: replace(n, model=replace(n.model, onion=False))),
     "GAMENet, sound alone": (GAMENET, lambda n: replace(n, features=("sound", "low_level"), label_features=())),
+    "HitMusicLyricNet, words not tied": (LYRICNET, lambda n: replace(n, model=replace(n.model, tied=(False, False)))),
+    "HitMusicLyricNet, words read as they are": (LYRICNET, lambda n: replace(n, model=SOUND_CODED)),
     "the CNN without ears": (CNN, lambda n: n),
 }
 RIVALS = ((GAMENET, HISTORY), (GAMENET, TREES), (LYRICNET, HITMUSICNET), (LYRICNET, TREES))

@@ -32,6 +32,7 @@ TINY = {
     "exp095_emoji_tokens": (),
     "exp095_names": (),
     "exp096_emoji_graph": ("--seeds", "0", "--model.steps", "3", "--model.width", "8"),
+    "exp098_fusion": ("--trials", "5"),
 }
 
 
@@ -122,7 +123,8 @@ DAY = {"time": "2024-01-01", "text": "a"}
     [
         ([DAY], r"posts\.jsonl: no column of likes; each post needs liked \(or likes"),
         ([DAY | {"liked": True}] * 2, "no column of likes"),
-        ([DAY, DAY | {"liked": ["x"]}], r"no post has likes, post 2 has \['x'\]"),
+        ([DAY, DAY | {"liked": ["x"]}], r"no post has likes, post 2 has '\['x'\]'"),
+        ([DAY | {"liked": -5}], "no post has likes, post 1 has '-5'"),
         ([DAY | {"liked": "赞"}], "no post has likes, post 1 has '赞'; write numbers into liked"),
         ([DAY | {"liked": 1, "time": "1 May"}], "none of 1 posts can be taken: post 1 has time '1 May'; write unix"),
         ([DAY | {"liked": 1, "text": " "}], "post 1 has no text and no title"),
@@ -239,6 +241,15 @@ def test_every_system_is_scored_and_the_emoji_decides(output):
         assert {"macro_f1", "accuracy"} < set(made["holdout"]), name
         assert made["cv"]["rows"] == len(load_data("emoji"))
     assert of["exp095_emoji_tokens"]["cv"]["macro_f1"] > of["exp095_words"]["cv"]["macro_f1"] + 0.1
+    methods = pd.read_csv(output / "exp098_fusion" / "methods.csv", index_col="method")
+    kept = json.loads((output / "exp098_fusion" / "models" / "combinations.json").read_text())
+    assert sum(kept["seeds"][0]["weights"]) == pytest.approx(1) and len(kept["parents"]) == 3
+    for name in kept["parents"]:  # rows and classes of the parents meet
+        for part in ("cv", "forward", "holdout"):
+            assert methods.loc[name, f"{part}_macro_f1"] == pytest.approx(of[name][part]["macro_f1"], abs=1e-4)
+    assert methods.loc["blend", "holdout_macro_f1"] == pytest.approx(
+        of["exp098_fusion"]["holdout"]["macro_f1"], abs=1e-4
+    )
 
 
 def test_no_label_outside_a_part_changes_its_predictions(output):

@@ -157,7 +157,7 @@ def _posts(path: Path, quirks: Counter) -> Data:
     if np.isnan(label).all():
         row = next(iter(table.index[given]), table.index[0])
         raise DataError(
-            f"{path}: no post has likes, post {row + 1} has {table['liked'].loc[row]!r:.40}; write numbers into liked"
+            f"{path}: no post has likes, post {row + 1} has '{table['liked'].loc[row]!s:.40}'; write numbers into liked"
         )
     users = table["user"].astype("str").where(table["user"].notna(), names) if "user" in table else names
     users = users.to_numpy()  # who is not named is nobody else
@@ -168,7 +168,7 @@ def _why_none(table: pd.DataFrame, when: pd.Series, crawled: pd.Series) -> str:
     """Of a table no post of which can be taken, what the first one lacks."""
     start = f"none of {len(table)} posts can be taken: post 1"
     if when.isna().iloc[0]:
-        return f"{start} has time {table['time'].iloc[0]!r:.40}; write unix seconds or YYYY-MM-DD HH:MM:SS (UTC)"
+        return f"{start} has time '{table['time'].iloc[0]!s:.40}'; write unix seconds or YYYY-MM-DD HH:MM:SS (UTC)"
     if table["text"].iloc[0] == "":
         return f"{start} has no text and no title; write them into text and title"
     return f"{start} of {when.iloc[0]} was crawled on {crawled.iloc[0]}, within 14 days; take older ones"

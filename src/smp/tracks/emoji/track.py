@@ -41,7 +41,7 @@ TRACK = Track(
         "sentences": Family(sentences.named, shards=True),
         "bare_sentences": Family(sentences.bare, shards=True),
     },
-    final="exp096_emoji_graph",
+    final="exp098_fusion",
     exhibits=(
         Exhibit("exp097_ingredients", "ingredients.csv", "The emoji graph, its rivals, and each ingredient out"),
         Exhibit("exp097_ingredients", "tasks.csv", "Every system, task by task"),
