@@ -28,12 +28,25 @@ def test_the_share_of_least_loss_is_kept(rows, share):
     loss, classes = (np.array(column) for column in zip(*rows))
     kept = least(loss, share)
     assert kept.sum() == max(np.rint(share * len(loss)), 1)
-    filled = np.nan_to_num(loss, nan=np.inf)
-    assert not (~kept).any() or filled[kept].max() <= filled[~kept].min()
+    ranked = ~np.isnan(loss)
+    assert kept[ranked].all() or not kept[ranked].any() or loss[kept & ranked].max() <= loss[~kept & ranked].min()
+    for known in (ranked, ~ranked):
+        assert abs(kept[known].sum() - share * known.sum()) <= 1.5, "of the posts without a loss as of the others"
 
     of_each = least(loss, share, classes)
     for c in np.unique(classes):
-        np.testing.assert_array_equal(of_each[classes == c], least(loss[classes == c], share))
+        one = classes == c
+        assert of_each[one].sum() == max(np.rint(share * one.sum()), 1)
+        if ranked[one].all():
+            np.testing.assert_array_equal(of_each[one], least(loss[one], share))
+
+
+def test_posts_without_a_loss_are_drawn_by_the_seed_and_none_more_often_than_another():
+    loss, classes = np.tile([0.1, 0.2, 0.3, 0.4, np.nan], 20), np.repeat(np.arange(20), 5)
+    kept = np.array([least(loss, 0.6, classes, seed) for seed in range(300)])
+    np.testing.assert_array_equal(kept[0], least(loss, 0.6, classes, 0))
+    assert np.abs(kept[:, 4::5].mean(0) - 0.6).max() < 4.5 * np.sqrt(0.24 / 300), "one of five, in every class"
+    assert kept.sum(1).tolist() == [60] * 300
 
 
 @dataclass(frozen=True)

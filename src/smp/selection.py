@@ -38,15 +38,25 @@ class Selection:
         return train[least(loss, self.share, classes)]
 
 
-def least(loss: np.ndarray, share: float, classes: np.ndarray | None = None) -> np.ndarray:
+def least(loss: np.ndarray, share: float, classes: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
     """(n,) bool: the share of least loss, rounded to whole rows; of every class apart where classes (n,) are given.
 
-    Rows without a loss (NaN: no picture, no class) come last, equals in their order. A class keeps at least one row.
+    Equals come in their order. Of rows without a loss (NaN: no picture, no text, no class) the same share is kept,
+    drawn by the seed: a loss says nothing against them. A class keeps at least one row.
     """
     classes = np.zeros(len(loss), np.int64) if classes is None else classes
-    order = np.lexsort((loss, classes))  # stable, NaN last
-    _, first, size = np.unique(classes[order], return_index=True, return_counts=True)
-    place = np.arange(len(loss)) - np.repeat(first, size)
-    kept = np.empty(len(loss), bool)
-    kept[order] = place < np.repeat(np.maximum(np.rint(share * size), 1), size)
-    return kept
+    rng, lacking = np.random.default_rng(seed), np.isnan(loss)
+    place, size = _places(np.where(lacking, rng.random(len(loss)), loss), np.stack([classes, lacking]))
+    # Both kinds spread over (0, 1): the first of a class's places are as large a share of either.
+    quantile = (place + np.where(lacking, rng.random(len(loss)), 0.5)) / size
+    place, size = _places(quantile, classes[None])
+    return place < np.maximum(np.rint(share * size), 1)
+
+
+def _places(value: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) each row's place among its group's by value (n,), from 0, and (n,) the group's size; group (k, n)."""
+    _, group, size = np.unique(group, axis=1, return_inverse=True, return_counts=True)
+    order = np.lexsort((value, group))
+    place = np.empty(len(value), np.int64)
+    place[order] = np.arange(len(value)) - (np.cumsum(size) - size)[group[order]]
+    return place, size[group]

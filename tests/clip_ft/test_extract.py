@@ -80,41 +80,66 @@ def test_a_post_may_get_its_predicted_class_instead(stored):
 
 
 def test_posts_without_a_picture_have_zero_rows_and_a_flag(stored, tmp_path):
-    _, _, F, _ = stored()
+    task, _, F, _ = stored()
     table = read_table(tmp_path / "clip_ft_stats.parquet")
     assert np.flatnonzero(table["clip_ft_image_missing"]).tolist() == list(MISSING)
     for name in ("image", "projected_image"):
         assert np.flatnonzero(~F[name].any(1)).tolist() == list(MISSING)
+    of_picture = table[[f"clip_ft_{name}" for name in (*(f"fit_{b}" for b in BRANCHES[2:]), "cosine", "cosine_visual")]]
+    assert (of_picture.isna().to_numpy() == table[["clip_ft_image_missing"]].eq(1).to_numpy()).all()
+    _, mask = task.inputs.store.tokens(np.arange(120))
+    of_text = table[["clip_ft_fit_global_text", "clip_ft_fit_local_text"]]
+    assert (~mask.any(1)).sum() > 5 and (of_text.isna().to_numpy() == ~mask.any(1)[:, None]).all()
+    either = table["clip_ft_image_missing"].eq(1) | ~mask.any(1)
+    assert (table["clip_ft_cosine_clip"].isna() == either).all()
+    assert table[["clip_ft_confidence", "clip_ft_entropy"]].notna().all(axis=None)
+
+
+def test_an_unfrozen_tower_sees_no_picture_either_where_there_is_none(tiny, stored, tmp_path, monkeypatch):
+    task, step, *_ = stored()
+    plain, blank = step.towers.features, torch.ones(120, tiny.DIM) / 4  # what it makes of a grey picture
+    monkeypatch.setattr(step.towers, "features", lambda batch: plain(batch)._replace(image=blank))
+    rows = np.arange(120)
+    [(_, _, features, *_)] = outputs(step, task.inputs, [rows], "fp32", 0)
+    assert np.flatnonzero(~features.image.any(1)).tolist() == list(MISSING)
 
 
 def test_statistics_are_cosines_and_entropies_of_the_stored_rows(stored, tmp_path):
     task, step, F, P = stored()
     table = statistics(tmp_path, "clip_ft")
     unit = {k: v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-6) for k, v in F.items()}
-    np.testing.assert_allclose(table["clip_ft_cosine_clip"], (unit["image"] * unit["text"]).sum(1), atol=1e-5)
-    for name, prototype in (("cosine", "textual_prototype"), ("cosine_visual", "visual_prototype")):
-        cosine = (unit["projected_image"] * unit[prototype]).sum(1)
-        np.testing.assert_allclose(table[f"clip_ft_{name}"], cosine, atol=1e-5)
+    for name, one, other in (
+        ("cosine_clip", "image", "text"),
+        ("cosine", "projected_image", "textual_prototype"),
+        ("cosine_visual", "projected_image", "visual_prototype"),
+    ):
+        found, cosine = table[f"clip_ft_{name}"], (unit[one] * unit[other]).sum(1)
+        np.testing.assert_allclose(found, np.where(found.isna(), np.nan, cosine), atol=1e-5)
     _, logits, *_ = forward(task, step)
     rows = np.flatnonzero(task.inputs.label >= 0)
     for branch in BRANCHES:
         own = -torch.nn.functional.cross_entropy(
             getattr(logits, branch)[rows], torch.from_numpy(task.inputs.label[rows]), reduction="none"
         )
-        np.testing.assert_allclose(table[f"clip_ft_fit_{branch}"].iloc[rows], own, atol=2e-2)
+        found = table[f"clip_ft_fit_{branch}"].iloc[rows]
+        np.testing.assert_allclose(found, np.where(found.isna(), np.nan, own), atol=2e-2)
     assert (table["clip_ft_confidence"] == P.max(1)).all()
     np.testing.assert_allclose(table["clip_ft_entropy"], entropy(P.astype(float), axis=1), atol=2e-3)
 
 
 def test_losses_are_the_cross_entropies_of_the_branches(stored):
     task, step, _, _ = stored()
-    rows = np.array([5, 1, 9])
+    _, mask = task.inputs.store.tokens(np.arange(120))
+    has_text, has_image = mask.any(1), task.inputs.has_image
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(task.inputs.label >= 0))
     table = classify(step, task.inputs, rows, "fp32")
     _, logits, *_ = forward(task, step)
     label = torch.from_numpy(task.inputs.label)
     cross = (logits.visual + logits.textual) / 2
     for name, z in (("global", logits.global_text), ("local", logits.local_text), ("cross", cross)):
-        expected = -z.log_softmax(1)[torch.arange(120), label][rows]
+        expected = -z.log_softmax(1)[range(120), label].numpy()
+        expected = np.where(has_image if name == "cross" else has_text, expected, np.nan)[rows]
+        assert 0 < np.isnan(expected).sum() < 60, "what is not there has no loss"
         np.testing.assert_allclose(table[f"loss_{name}"], expected, rtol=1e-4, atol=1e-5)
     assert table.index.tolist() == rows.tolist()
     assert (table["cross"].to_numpy() == logits.cross.argmax(1).numpy()[rows]).all()

@@ -181,8 +181,19 @@ def test_two_ranks_give_the_losses_of_one_process(tiny, tmp_path):
     torch.testing.assert_close(two["history"], one["history"], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(two["features"], one["features"], rtol=2**-9, atol=2e-4)  # float16
     assert two["steps"] == one["steps"] == 16
-    torch.testing.assert_close(two["losses"], one["losses"], rtol=1e-4, atol=1e-5)  # a fold's model is one rank's alone
+    # a fold's model is one rank's alone
+    torch.testing.assert_close(two["losses"], one["losses"], rtol=1e-4, atol=1e-5, equal_nan=True)
     assert [two["accuracy"][when]["rows"] for when in ("before", "after")] == [120, 120]
+
+
+@pytest.mark.parametrize("shared", ["accumulate", "ranks"])
+def test_contrast_is_refused_where_no_process_sees_a_batch_whole(tiny, tmp_path, monkeypatch, shared):
+    config = TrainConfig(epochs=1, workers=0, batch_size=32, accumulate=2 if shared == "accumulate" else 1)
+    model = ModelConfig(shots=8, intervals=3, context_length=4, heads=2, contrast=0.5)
+    if shared == "ranks":
+        monkeypatch.setattr("smp.clip_ft.fit.ranks", lambda: (0, 2))
+    with pytest.raises(DataError, match=r"all: contrast tells .*; use accumulate 1 and one process.*, or contrast 0$"):
+        fit(tiny.make_task(tmp_path, config, model), EVERYONE, tmp_path, "all")
 
 
 def test_classes_without_posts_get_no_probability_and_cost_nothing(tiny, tmp_path):
@@ -236,9 +247,13 @@ def test_out_of_fold_losses_are_of_models_that_did_not_see_the_post(tiny, tmp_pa
     task = tiny.make_task(tmp_path)
     fold = np.where(np.arange(120) < 100, np.arange(120) % 2, -1)
     table, accuracy = out_of_fold(task, fold, tmp_path)
-    assert table.index.equals(task.posts.index[:100]) and np.isfinite(table["loss"]).all()
+    assert table.index.equals(task.posts.index[:100]) and np.isfinite(table["loss_cross"]).all()
+    said = task.inputs.store.tokens(np.arange(100))[1].any(1)
+    assert np.isfinite(table["loss"]).tolist() == said.tolist()
     assert accuracy["after"]["rows"] == 100 and accuracy["after"]["loss"] < accuracy["before"]["loss"]
-    np.testing.assert_allclose(table["loss"], table[["loss_global", "loss_local", "loss_cross"]].sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        table["loss"], table[["loss_global", "loss_local", "loss_cross"]].sum(axis=1, skipna=False), rtol=1e-5
+    )
     other = task.inputs.label.copy()
     other[np.flatnonzero(fold == 0)[0]] = (other[np.flatnonzero(fold == 0)[0]] + 1) % 4
     changed = replace(task, inputs=replace(task.inputs, label=other))
@@ -252,7 +267,7 @@ def test_a_fold_without_a_picture_is_left_out(tiny, tmp_path):
     lacking = (fold == 1) | (np.arange(120) == 5)
     tiny.write_store(tmp_path, tiny.make_posts(), missing=tuple(np.flatnonzero(lacking)))
     table, accuracy = out_of_fold(tiny.make_task(tmp_path), fold, tmp_path)
-    assert np.isfinite(table["loss"]).tolist() == (~lacking).tolist() and accuracy["after"]["rows"] == 79
+    assert np.isfinite(table["loss_cross"]).tolist() == (~lacking).tolist() and accuracy["after"]["rows"] == 79
     assert not (tmp_path / "fold1.pt").exists()
     with pytest.raises(DataError, match="no training post has a class and a readable picture"):
         out_of_fold(tiny.make_task(tmp_path), np.where(fold == 1, 0, -1), tmp_path)

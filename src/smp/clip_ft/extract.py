@@ -28,7 +28,10 @@ Outputs = tuple[np.ndarray, dict[str, Tensor], Features, Logits, tuple[Tensor, A
 def outputs(
     step: Step, inputs: Inputs, batches: Sequence[np.ndarray], precision: str, workers: int
 ) -> Iterator[Outputs]:
-    """For every batch of rows: the rows, its tensors, the towers' features, the logits, and (x~, V~ then T~, G, L)."""
+    """For every batch of rows: the rows, its tensors, the towers' features, the logits, and (x~, V~ then T~, G, L).
+
+    The feature of a picture that is not there is 0, by an unfrozen tower too.
+    """
     target = device()
     step.to(target).eval()
     with autocast(target, precision):
@@ -36,6 +39,8 @@ def outputs(
     for rows, tensors in zip(batches, ahead(inputs.stream(batches, workers=workers), target)):
         with autocast(target, precision):
             features = step.towers.features(tensors)
+            seen = torch.from_numpy(inputs.has_image[rows]).to(target)
+            features = features._replace(image=features.image * seen[:, None])
             logits, x, prototypes = step.model(features, G, L)
         yield rows, tensors, features, logits, (x, prototypes, G, L)
 
@@ -44,14 +49,15 @@ def classify(step: Step, inputs: Inputs, rows: np.ndarray, precision: str, worke
     """Every row's class by each branch, and its losses: index row; columns global_text, local_text, visual, textual,
     cross (class codes), loss_global, loss_local, loss_cross and their sum `loss` (eq. 8).
 
-    Losses are NaN where the row's class had no posts to learn from.
+    Losses are NaN where the row's class had no posts to learn from, or the row lacks the text or picture they judge.
     """
     parts = []
-    for batch, tensors, _, logits, _ in outputs(step, inputs, _batches(rows), precision, workers):
+    for batch, tensors, features, logits, _ in outputs(step, inputs, _batches(rows), precision, workers):
         said = {name: z.argmax(1) for name, z in {**logits._asdict(), "cross": logits.cross}.items()}
-        known = step.model.known[tensors["label"]]
+        judged = (step.model.known[tensors["label"]][:, None] & _judged(features))[:, [0, 1, 4]].T
         lost = {
-            f"loss_{name}": value.where(known, torch.nan) for name, value in losses(logits, tensors["label"]).items()
+            f"loss_{name}": value.where(one, torch.nan)
+            for (name, value), one in zip(losses(logits, tensors["label"]).items(), judged)
         }
         lost["loss"] = sum(lost.values())
         parts.append(pd.DataFrame({k: v.cpu().numpy() for k, v in {**said, **lost}.items()}, index=batch))
@@ -89,7 +95,7 @@ def store_features(
 def _describe(step: Step, said: Outputs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """F (B, 7d), class probabilities (B, K), log-probabilities of the post's class by every branch (B, 5); float16.
 
-    Without a picture the text says the class, and x~ is 0.
+    Without a picture the text says the class, and x~ is 0. A branch has no fit (NaN) of what is not there.
     """
     _, tensors, features, logits, (x, prototypes, G, L) = said
     seen = features.image.any(1, keepdim=True)
@@ -100,7 +106,14 @@ def _describe(step: Step, said: Outputs) -> tuple[np.ndarray, np.ndarray, np.nda
     i = torch.arange(len(c), device=c.device)
     F = torch.cat([features.image, features.text, G[c], L[c], x * seen, prototypes.of(c), prototypes.of(c + len(G))], 1)
     fit = torch.stack([z.log_softmax(1)[i, c] for z in (*logits, logits.cross)], 1)
+    fit = fit.where(_judged(features), torch.nan)
     return tuple(part.half().cpu().numpy() for part in (F, probability, fit))
+
+
+def _judged(features: Features) -> Tensor:
+    """(B, 5) bool: whether there is what each of BRANCHES judges, words of a text or a picture."""
+    text, image = features.mask.any(1), features.image.any(1)
+    return torch.stack([text, text, image, image, image], 1)
 
 
 def statistics(folder: Path, name: str) -> pd.DataFrame:
@@ -109,8 +122,8 @@ def statistics(folder: Path, name: str) -> pd.DataFrame:
     cosine_clip: of picture and text, as the towers give them; cosine: of x~ and T~ of the post's class, as fine-tuned;
     cosine_visual: of x~ and V~; fit_global_text, fit_local_text, fit_visual, fit_textual, fit_cross: log-probability of
     the post's class by each branch, that is, how well the post fits it; confidence: the likeliest class's probability;
-    entropy (nats) of the probabilities; image_missing: 1 where no picture could be read (its cosines are 0). All with
-    the name in front.
+    entropy (nats) of the probabilities; image_missing: 1 where no picture could be read. Cosines and fits of a picture
+    or a text that is not there are NaN. All with the name in front.
     """
     ids, F = read_embeddings(folder, name)
     P, fit = (read_embeddings(folder, f"{name}_{part}")[1] for part in ("probabilities", "fit"))
@@ -120,16 +133,17 @@ def statistics(folder: Path, name: str) -> pd.DataFrame:
         block /= np.maximum(np.linalg.norm(block, axis=2, keepdims=True), 1e-6)
         f = dict(zip(BLOCKS, block.transpose(1, 0, 2)))
         p, own = (part[start : start + 16384].astype(np.float32) for part in (P, fit))
+        image, text = f["image"].any(1), ~np.isnan(own[:, 0])
         parts.append(
             pd.DataFrame(
                 {
-                    "cosine_clip": (f["image"] * f["text"]).sum(1),
-                    "cosine": (f["projected_image"] * f["textual_prototype"]).sum(1),
-                    "cosine_visual": (f["projected_image"] * f["visual_prototype"]).sum(1),
+                    "cosine_clip": np.where(image & text, (f["image"] * f["text"]).sum(1), np.nan),
+                    "cosine": np.where(image, (f["projected_image"] * f["textual_prototype"]).sum(1), np.nan),
+                    "cosine_visual": np.where(image, (f["projected_image"] * f["visual_prototype"]).sum(1), np.nan),
                     **dict(zip((f"fit_{branch}" for branch in BRANCHES), own.T)),
                     "confidence": p.max(1),
                     "entropy": -(p * np.log(np.maximum(p, 1e-7))).sum(1),
-                    "image_missing": (~f["image"].any(1)).astype(np.float32),
+                    "image_missing": (~image).astype(np.float32),
                 }
             )
         )

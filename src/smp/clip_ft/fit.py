@@ -72,8 +72,14 @@ def fit(task: Task, allowed: np.ndarray, folder: Path, name: str) -> tuple[Step,
 
     Returns the model before and after training (with towers in common, unless these are unfrozen) and every epoch's
     mean L_g, L_o and L_c. Writes `folder/<name>.pt` (checkpoint) and `<name>_prototypes.parquet` (the posts chosen, and
-    why). A finished checkpoint found there is loaded instead of trained again. Raises DataError without such posts.
+    why). A finished checkpoint found there is loaded instead of trained again. Raises DataError without such posts, and
+    where pictures and texts are to be contrasted but no process sees a batch whole.
     """
+    if task.model.contrast and (task.train.accumulate > 1 or ranks()[1] > 1):
+        raise DataError(
+            f"{folder / name}: contrast tells a picture's text from all of its batch's; "
+            "use accumulate 1 and one process, not torchrun's ranks, or contrast 0"
+        )
     usable = allowed & task.usable
     if not usable.any():
         raise DataError(
