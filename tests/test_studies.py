@@ -138,6 +138,44 @@ def test_the_selection_curve_answers_the_papers_claim(run, represented):
     assert (folder / "selection.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.parametrize(
+    ("noise", "wall", "keeps", "least"),
+    [
+        (1e-6, 0.7, "yes", "lightgbm 0.5, catboost 0.5"),
+        (1e-6, 1.0, "not resolved", "lightgbm 0.5, catboost 0.5"),  # less of the processor alone
+        (3.0, 0.7, "no", "none shown"),
+    ],
+)
+def test_what_a_share_keeps_and_saves_is_answered_by_more_than_seeds(demo_run, noise, wall, keeps, least):
+    module, data, rng = load("exp030_sample_selection"), load_data("image"), np.random.default_rng(0)
+    folds = load_folds("image", data)
+    y = data.labels[data.ids.get_indexer(folds.index)]
+    full = pd.DataFrame({f"seed{s}": y + rng.normal(size=len(y)) for s in range(3)}, folds.index)
+    full.insert(0, "fold", folds["fold"])
+
+    def cell(noise: float, cpu: float, wall: float) -> tuple[pd.DataFrame, dict]:
+        table, seeds = full.copy(), np.array([1.0, 1.1, 0.9])
+        table.iloc[:, 1:] += noise * rng.normal(size=(len(y), 3))
+        spread = seeds + rng.normal(0, 0.01, 3)
+        of_seed = {"fit_seconds_of_seed": cpu * spread, "fit_wall_seconds_of_seed": wall * spread[::-1]}
+        return table, {"fit_seconds": cpu, "fit_wall_seconds": wall, "fit_mb": 1.0} | of_seed
+
+    made, rows = {}, []
+    for learner in ("lightgbm", "catboost"):
+        made[f"{learner}-full"] = cell(0, 1, 1)
+        for share in (0.3, 0.5, 0.77):
+            made[f"{learner}-class-{share}"] = cell(3.0 if share == 0.3 else noise, 0.7, wall)
+            made[f"{learner}-chance-{share}"], made[f"{learner}-recent-{share}"] = cell(0, 1, 1), cell(0, 1, 1)
+    for name, (_, costs) in made.items():
+        learner, method, *share = name.split("-")
+        row = {"learner": learner, "method": method, "share": float(share[0]) if share else 1.0}
+        rows.append(row | {"cv_src": 0.8, "holdout_src": 0.8} | {k: costs[k] for k in module["COSTS"]})
+    answers = module["answer"](data, folds, made, module["relate"](pd.DataFrame(rows)))
+    assert [a["answer"] for a in answers if "keep SRC within 1% for less work" in a["claim"]] == [keeps] * 2
+    assert answers[-1]["answer"] == least and answers[-1]["claim"].startswith("least share")
+    assert all(f" of {0.05 / 12:.2g})" in a["numbers"] for a in answers[:-1]), "all that is asked shares one level"
+
+
 def test_over_sampling_lies_between_posts_of_the_tail():
     module = load("exp031_oversampling")
     rng = np.random.default_rng(0)

@@ -161,12 +161,13 @@ def answer(learner: str, made: dict[str, Cell], rows: pd.DataFrame, data: Data, 
     """Whether the tail's error falls and SRC does not rise, on all rows out of fold, by the rule of smp.evidence."""
     answers, at, table = [], rows.set_index("method"), made[f"{learner}-none"][0]
     at_rows = data.ids.get_indexer(table.index)
+    tried = 2 * sum(not name.endswith("-none") for name in made)  # MAE and SRC of all that over-sample
     y, user, fold = data.labels[at_rows], data.users[at_rows], table["fold"].to_numpy()
     for method in ("copies", "smote"):
         new, old = (made[f"{learner}-{m}"][0].drop(columns="fold").to_numpy() for m in (method, "none"))
         high = y > tail
-        falls = gain(MAE, y[high], new[high], old[high], user[high], tried=4)
-        rises = gain(SRC, y, new, old, user, tried=4, part=fold)
+        falls = gain(MAE, y[high], new[high], old[high], user[high], tried)
+        rises = gain(SRC, y, new, old, user, tried, fold)
         found = "no" if falls.answer == "no" or rises.answer == "yes" else falls.answer
         was, now = at.loc["none"], at.loc[method]
         answers.append(

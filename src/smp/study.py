@@ -22,7 +22,9 @@ from smp.oof import Part, fold_parts, parts_of
 from smp.progress import progress
 from smp.tracks.base import Data
 
-Cell = tuple[pd.DataFrame, dict[str, float]]  # out-of-fold predictions (fold, a column a seed), and what they cost
+Cell = tuple[
+    pd.DataFrame, dict[str, float | list[float]]
+]  # out-of-fold predictions (fold, a column a seed), and what they cost
 
 
 def run_cells(folder: Path, cells: Sequence[str], make: Callable[[str], Cell], processes: int = 1) -> dict[str, Cell]:
@@ -67,7 +69,8 @@ def cross_predict(
 
     Raises DataError where the folds are not blocks in time. Costs: `fit_seconds`, mean processor time of a fit (which
     does not grow when other work shares the machine, and knows nothing of a GPU's), `fit_wall_seconds`, and `fit_mb`,
-    the mean growth of the process's peak memory while it ran (Linux; elsewhere NaN).
+    the mean growth of the process's peak memory while it ran (Linux; elsewhere NaN); the seconds of every seed's fits,
+    their means, under the same names with `_of_seed`.
     """
     tables, seconds, walls, megabytes = [], [], [], []
     parts = fold_parts(parts_of(data, folds, tracks.get(track).split))
@@ -85,7 +88,9 @@ def cross_predict(
     table = pd.concat(tables).reindex(folds.index)
     table.insert(0, "fold", folds["fold"])
     costs = {"fit_seconds": seconds, "fit_wall_seconds": walls, "fit_mb": megabytes}
-    return table, {name: float(np.mean(values)) for name, values in costs.items()}
+    of_seed = {n: np.reshape(costs[n], (len(parts), -1)).mean(0).tolist() for n in ("fit_seconds", "fit_wall_seconds")}
+    mean = {name: float(np.mean(values)) for name, values in costs.items()}
+    return table, mean | {f"{name}_of_seed": values for name, values in of_seed.items()}
 
 
 def seed_scores(track: str, data: Data, folds: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
