@@ -75,6 +75,11 @@ def test_a_script_that_declares_too_little_is_refused_with_one_line(two_stages, 
         catalog.discover()
 
 
+def test_what_makes_representations_or_says_so_shares_ranks():
+    ranks = {s.name for s in FOUND if s.ranks}
+    assert ranks == {s.name for s in FOUND if s.group == "representations"} | {"exp036_clip_ft_options"}
+
+
 def test_a_group_brings_what_it_reads_and_only_the_small_profile_trains_its_own_clip(monkeypatch):
     for profile, first in (("small", ["exp000_small_clip"]), ("full", [])):
         monkeypatch.setenv("SMP_PROFILE", profile)
@@ -303,7 +308,10 @@ import sys
 
 from smp.nn.parallel import once, process_group, ranks
 
-TRACK, GROUP, PARENTS = "video", "representations", ()
+TRACK = "video"
+GROUP = "studies"
+PARENTS = ()
+RANKS = True
 
 with process_group():
     rank, world = ranks()
@@ -331,7 +339,7 @@ def test_what_learns_from_pixels_runs_on_every_gpu(tmp_path, monkeypatch, capfd,
     script = tmp_path / "exp950_a" / "train.py"
     script.parent.mkdir()
     script.write_text(RANKS)
-    stage = catalog.Stage("exp950_a", "video", "representations", arguments=arguments)
+    stage = replace(catalog.declared(script), arguments=arguments)
     job = stages.Job("exp950_a", stages.run_script, stage, False)
     if fails:
         with pytest.raises(SystemExit, match=fails):

@@ -3,12 +3,13 @@ which sharper task, make its features better for later posts?
 
 A row is exp001's model with one option changed, trained on all posts (it sees no popularity) and asked for its
 components and scalars; LightGBM learns from these beside exp015's other features. Judged on the forward blocks, paired
-over seeds and users' posts, at one level for as many rows as there are. Writes options.csv.
+over seeds and users' posts, at one level for as many rows as there are. Writes options.csv. Of torchrun's ranks each
+trains rows of its own, and the first judges.
 """
 
 import json
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from smp import features, paths, tracks
@@ -24,6 +25,7 @@ from smp.experiment import Run, Settings, fields_of
 from smp.folds import load_folds
 from smp.learners import LightGBM
 from smp.matrix import FeatureMatrix
+from smp.nn.parallel import each_apart, once
 from smp.oof import choosing_parts, cross_fit, finished, parts_of
 from smp.runner import part_matrix, run_make
 from smp.study import say
@@ -34,6 +36,7 @@ import pandas as pd
 
 TRACK = "image"
 GROUP = "studies"
+RANKS = True
 PARENTS = ("exp001_clip_ft",)
 PARENT = PARENTS[0]
 METRICS = tracks.get(TRACK).task.metrics
@@ -61,6 +64,13 @@ class Config(Settings):
 
 
 def make(run: Run) -> dict:
+    folders = {name: run.folder / name.replace(" ", "_") for name in OPTIONS}
+    each_apart(partial(describe, folders), list(OPTIONS))
+    return once(judged, run, folders)
+
+
+def judged(run: Run, folders: dict[str, Path]) -> dict:
+    """What every row's features, kept in its folder, are worth."""
     config, data = run.config, load_data(TRACK)
     y = data.labels
     parts = choosing_parts(parts_of(data, load_folds(TRACK, data), tracks.get(TRACK).split))
@@ -68,12 +78,11 @@ def make(run: Run) -> dict:
     seed, blocks = config.seeds[0], config.label_blocks
     tabular = {p.key: part_matrix(TRACK, X, config.label_features, data, p, seed, blocks) for p in parts}
     made = {}
-    for name, change in OPTIONS.items():
-        folder = run.folder / name.replace(" ", "_")
-        features_of = cache(partial(described, folder, change))  # made when a part is to be fitted, for all of them
+    for name, folder in folders.items():
+        said = described(folder)
 
-        def fit_predict(part, features_of=features_of):
-            X = tabular[part.key].join(features_of())
+        def fit_predict(part, said=said):
+            X = tabular[part.key].join(said)
             train, query = X.take(part.train), X.take(part.query)
             pred = [config.learner.fit(train, y[part.train], seed=s).predict(query) for s in config.seeds]
             return np.column_stack(pred)
@@ -100,12 +109,12 @@ def make(run: Run) -> dict:
     return {"answers": answers}
 
 
-def described(folder: Path, change: dict) -> FeatureMatrix:
-    """What exp001's model with one option changed says of all posts, its components and scalars; kept in the folder."""
+def describe(folders: dict[str, Path], name: str) -> None:
+    """Train exp001's model with one option changed, and keep what it says of all posts in the option's folder."""
+    folder, change = folders[name], dict(OPTIONS[name])
     data, kept = load_data(TRACK), finished(TRACK, PARENT)
     stated = json.loads((kept / "config.json").read_text())["config"]
     clip = json.loads((finished(TRACK, stated["parent"]) / "config.json").read_text())["config"]
-    change = dict(change)
     target = change.pop("target", stated["target"])
     model = replace(ModelConfig(**fields_of(stated["model"])), **change)
     train, loading = TrainConfig(**fields_of(stated["train"])), Loading(**fields_of(stated["loading"]))
@@ -113,6 +122,11 @@ def described(folder: Path, change: dict) -> FeatureMatrix:
     _, step, _ = fit(task, np.ones(len(data), bool), folder, "all")
     key = source_hash(folder / "all.pt", extract.__file__)
     extract.store_features(step, task.inputs, data.ids, folder, "ft", key, loading, tuple(stated["pca"]))
+
+
+def described(folder: Path) -> FeatureMatrix:
+    """What `describe` kept: components and scalars."""
+    data = load_data(TRACK)
     ids, components = read_embeddings(folder, "ft_pca")
     names = [f"ft_pca_{j}" for j in range(components.shape[1])]
     scalars = FeatureMatrix.from_table(read_table(folder / "ft_stats.parquet").loc[data.ids])

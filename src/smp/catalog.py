@@ -1,7 +1,8 @@
 """The experiments there are. There is no list: each says what it is.
 
 Each script under exp/ says in literals its TRACK, its GROUP and the PARENTS it reads (and PROFILES, where it is not run
-in both); these are read from its source without running it.
+in both; RANKS = True, where torchrun's ranks can share its work though it makes no representation); these are read from
+its source without running it.
 """
 
 import ast
@@ -29,6 +30,7 @@ class Stage:
     profiles: tuple[str, ...] = ("full", "small")  # where it is run
     asks: str = ""  # its docstring's first sentence and question
     arguments: tuple[str, ...] = ()  # other than the script's defaults
+    ranks: bool = False  # torchrun's ranks, a GPU each, share its work
 
     @property
     def script(self) -> Path:
@@ -73,4 +75,5 @@ def declared(script: Path) -> Stage:
     said_first, asked = re.match(r"(.+?)[.](?: [A-Z]|$)", text), re.search(r"Asks[^:]*: ([^?]+[?])", text)
     asks = ": ".join(m[1] for m in (said_first, asked) if m)
     stage = Stage(script.parent.name, said["TRACK"], said["GROUP"], tuple(said["PARENTS"]), asks=asks)
-    return replace(stage, profiles=tuple(said.get("PROFILES", stage.profiles)))
+    ranks = said.get("RANKS", stage.group == "representations")
+    return replace(stage, profiles=tuple(said.get("PROFILES", stage.profiles)), ranks=ranks)

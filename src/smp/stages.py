@@ -264,10 +264,10 @@ def run_stages(stages: Sequence[Stage], again: set[str], jobs: int) -> int:
 
 
 def run_script(stage: Stage, force: bool) -> None:
-    """Run a stage's script as `python exp/<name>/train.py` would; one that learns from pixels, where there are several
+    """Run a stage's script as `python exp/<name>/train.py` would; one whose work ranks share, where there are several
     GPUs, as `torchrun --nproc-per-node=GPUS` would."""
     arguments = [*stage.arguments, *(["--force"] if force else [])]
-    if stage.group == "representations" and (gpus := paths.gpus()) > 1:
+    if stage.ranks and (gpus := paths.gpus()) > 1:
         from torch.distributed import run  # the agent of torchrun: it starts a process a GPU
         from torch.distributed.elastic.multiprocessing.api import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -81,7 +81,10 @@ def test_from_pictures_to_clip_ft_features(run):
     assert study["no pixels"]["holdout src over no pixels"] == 0
     assert study["CLIP_FT"]["forward mae over frozen CLIP, se"] > 0
     assert (paths.output("image") / "exp035_representations" / "representations.png").exists()
-    options = run("exp036_clip_ft_options", *brief)["answers"]
+    name, places = "exp036_clip_ft_options", {"log": paths.output("image") / "logs", "environment": dict(os.environ)}
+    for rank in forked.start_ranks(2, ROOT / "exp" / name / "train.py", *brief, **places):
+        assert rank.end().returncode == 0, rank.stderr
+    options = json.loads((paths.output("image") / name / "metrics.json").read_text())["answers"]
     assert len(options) == 5 and all(a["answer"] in ("yes", "no", "not resolved") for a in options)
     written = {p: p.stat().st_mtime_ns for p in folder.iterdir()}
     run("exp001_clip_ft", "--train.epochs", "2", "--pca", *BUDGET)  # finished: nothing is done again
