@@ -51,7 +51,8 @@ def folders(tmp_path, monkeypatch):
     label = json.dumps({"pid": "A", "popularity": 9.5})
     (root / "SMP-Video_anonymized_popularity_train.jsonl").write_text(label)
     (root / "features").mkdir()
-    (root / "features" / "audio.parquet").touch()
+    for name in ("audio.parquet", "face_audio.parquet", "mvp.parquet", "more.csv"):
+        (root / "features" / name).touch()
     return tmp_path / "input"
 
 
@@ -74,7 +75,7 @@ def test_everything_is_reported(folders, capsys):
         f"video: official data in {folders / 'smpd_video'}",
         "user counts repaired by +2^32: 14",
         "0 of 2 files there",
-        "audio.parquet",
+        "audio.parquet, face_audio.parquet, more.csv (not read: no .parquet), mvp.parquet (refused: named like",
         "1 train, 1 test, 1 in both",
         "9.50 to 9.50",
     ):

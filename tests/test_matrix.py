@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smp.errors import DataError
 from smp.matrix import FeatureMatrix
 
 
@@ -31,7 +32,7 @@ def test_taking_rows_copies_no_values():
 
 def test_a_name_given_twice_or_other_rows_are_refused():
     a = FeatureMatrix.from_table(pd.DataFrame({"a": [1.0, 2]}))
-    with pytest.raises(ValueError, match="two feature families"):
+    with pytest.raises(DataError, match="two feature families: a;"):
         a.join(a)
     with pytest.raises(ValueError, match="cannot stand side by side"):
         a.join(FeatureMatrix.from_table(pd.DataFrame({"b": [1.0]})))

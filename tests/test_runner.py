@@ -1,6 +1,7 @@
 """One experiment through its real command line: artifacts, resume, refusals, scores."""
 
 import json
+import shutil
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -221,11 +222,21 @@ def test_an_own_feature_file_is_picked_up_by_name_and_its_gaps_are_missing(run, 
         X = features.load("video", ("video_stats", "sound"), data)
         assert "5 of" in capsys.readouterr().err
         np.testing.assert_array_equal(X.dense()[:, -1], [np.nan] * 5 + list(range(len(posts) - 5)))
-        with pytest.raises(SystemExit, match="no such features"):
-            run("--features", "noise")
+        own.to_parquet(paths.extra_features("video") / "noise.parquet")
+        own.to_parquet(paths.extra_features("video") / "mvp.parquet")
+        for names, words in {
+            ("wind",): "no such features",
+            ("sound", "noise"): "features/noise.parquet: has the column 'loudness' of .*features/sound.parquet too",
+            ("sound", "sound"): "features 'sound' are named twice",
+            ("mvp",): "features/mvp.parquet: features of that name are made here",
+            ("user_labels",): "features 'user_labels' are made from labels",
+        }.items():
+            with pytest.raises(SystemExit, match=words):
+                run("--features", *names, "--variant", names[-1])
+        with pytest.raises(SystemExit, match="features 'video_words' are made without labels"):
+            run("--label-features", "video_words", "--variant", "refused")
     finally:
-        (paths.extra_features("video") / "sound.parquet").unlink()
-        paths.extra_features("video").rmdir()
+        shutil.rmtree(paths.extra_features("video"))
 
 
 def test_bending_to_the_median_lowers_the_percentage_error_of_a_model_of_the_mean(run):

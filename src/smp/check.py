@@ -5,6 +5,7 @@ import sys
 
 from smp import paths, tracks
 from smp.errors import DataError, one_line_errors
+from smp.features import laid
 from smp.tracks.load import read_data
 
 
@@ -24,8 +25,7 @@ def report(track: str) -> None:
     if media := tracks.get(track).media:
         for name, value in media(folder, posts):
             _line(name, value)
-    extra = sorted(path.name for path in paths.extra_features(track).glob("*.parquet"))
-    _line("extra", ", ".join(extra) or f"no feature files in {paths.extra_features(track)} (optional)")
+    _line("extra", ", ".join(laid(track)) or f"no feature files in {paths.extra_features(track)} (optional)")
     users, others = (set(part["user_id"]) for part in (train, test))
     _line("users", f"{len(users):,} train, {len(others):,} test, {len(users & others):,} in both")
     if len(test):  # a research track may have none

@@ -116,7 +116,7 @@ def parse_run(
             "scheme": scheme,
             "profile": profile,
             "data": data_name(track),
-            "features": {f: features.key(track, f) for f in (*config.features, *config.label_features)},
+            "features": features.named(track, config.features, config.label_features),
             "parents": config.inputs(track),
             "tune": tune,
         }

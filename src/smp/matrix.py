@@ -1,10 +1,13 @@
 """A feature matrix whose columns stay in the blocks they came in: small tables and memory-mapped embeddings."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from smp.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,13 @@ class FeatureMatrix:
         return (tables[0].join(*tables[1:]) if tables else None), embeddings
 
     def join(self, *others: "FeatureMatrix") -> "FeatureMatrix":
-        """Columns of several matrices of the same rows, side by side. Raises ValueError on a name given twice."""
+        """Columns of several matrices of the same rows, side by side. Raises DataError on a name given twice."""
         parts = (self, *others)
         names = tuple(n for p in parts for n in p.names)
-        twice = {n for n in names if names.count(n) > 1}
+        twice = sorted(name for name, n in Counter(names).items() if n > 1)
         if twice:
-            raise ValueError(f"columns in two feature families: {sorted(twice)}")
+            what = f"columns in two feature families: {', '.join(twice[:5])}"
+            raise DataError(f"{what}; leave one out, or rename the column of a file of your own")
         if len({len(p) for p in parts}) > 1:
             raise ValueError(f"matrices of {[len(p) for p in parts]} rows cannot stand side by side")
         return FeatureMatrix(

@@ -39,6 +39,8 @@ def test_the_key_may_be_the_index(tmp_path):
     ("columns", "words"),
     [
         ({"a": [1.0]}, "no column post_id or pid"),
+        ({"pid": [775], "post_id": [775], "a": [1.0]}, "columns pid and post_id, which both name the post"),
+        ({"Pid": [775]}, "no column beside Pid"),
         ({"post_id": ["post775"], "a": [1.0]}, "names none of the posts .'post775' there, '775' in the official files"),
         ({"post_id": [], "a": []}, "it has no rows"),
         ({"pid": [775, 775], "a": [1.0, 2.0]}, "post 775 is there twice"),

@@ -23,6 +23,19 @@ from smp.tracks.base import Data, Family
 from smp.tracks.load import fingerprint
 
 
+def named(track: str, names: Sequence[str], of_labels: Sequence[str] = ()) -> dict[str, str]:
+    """The key of each, by name. Raises DataError for one that is not there, named twice, or of the other kind."""
+    every, families = [*names, *of_labels], _families(track)
+    for name in every:
+        if every.count(name) > 1:
+            raise DataError(f"features '{name}' are named twice; leave one out")
+        if (name in families and families[name].labels) != (name in of_labels):
+            made = ("without labels", "features") if name in of_labels else ("from labels", "label-features")
+            raise DataError(f"features '{name}' are made {made[0]}; name them as --{made[1]}")
+        _laid(track, name)
+    return {name: key(track, name) for name in every}
+
+
 def key(track: str, name: str) -> str:
     """What a family's cached values depend on: the data and the code (or the file, when it was not made here)."""
     if family := _families(track).get(name):
@@ -94,12 +107,19 @@ def make(track: str, name: str, data: Data) -> None:
 
 
 def load(track: str, names: Sequence[str], data: Data) -> FeatureMatrix:
-    """The named families side by side, rows as in the data. Raises DataError when one is missing or lacks a post."""
-    matrices = []
+    """The named families side by side, rows as in the data. Raises DataError when one is missing, lacks a post, or has
+    a column of another.
+    """
+    matrices, of_column = [], {}
     for name in names:
         if name in _families(track):
             make(track, name, data)
         matrices.append(_read(track, name, data.ids))
+        if twice := [column for column in matrices[-1].names if column in of_column]:
+            file, other = (_locate(track, n) for n in (name, of_column[twice[0]]))
+            where = f"{file}: has the column '{twice[0]}' of {other} too"
+            raise DataError(f"{where}; leave one out, or rename the column of a file of your own")
+        of_column |= dict.fromkeys(matrices[-1].names, name)
     if not matrices:
         raise ValueError("no features named")
     return matrices[0].join(*matrices[1:])
@@ -132,10 +152,40 @@ def _families(track: str) -> Mapping[str, Family]:
     return tracks.get(track).families
 
 
+def laid(track: str) -> list[str]:
+    """The names of the user's own feature files; of what is none, and not read, why."""
+    folder, found = paths.extra_features(track), []
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        remark = "" if file.suffix == ".parquet" else " (not read: no .parquet)"
+        if not remark and file.stem in _names(track) and not _reads(track, file.stem, file):
+            remark = " (refused: named like features that are made here)"
+        found += [file.name + remark] if file.name[0] != "." else []
+    return found
+
+
+def _laid(track: str, name: str) -> Path:
+    """Where a user's own features of that name lie. Raises DataError where others have the name."""
+    path, folder = paths.extra_features(track) / f"{name}.parquet", paths.features(track)
+    cached = any((folder / f"{name}{ending}").is_file() for ending in (".parquet", ".ids.parquet"))
+    if path.is_file() and (name in _names(track) or cached) and not _reads(track, name, path):
+        raise DataError(f"{path}: features of that name are made here; give the file another name")
+    return path
+
+
+def _names(track: str) -> set[str]:
+    return {*_families(track), *tracks.get(track).embeddings}
+
+
+def _reads(track: str, name: str, path: Path) -> bool:
+    """Whether the family is made from that file."""
+    family = _families(track).get(name)
+    return bool(family and family.inputs and path in family.inputs())
+
+
 def _locate(track: str, name: str) -> Path:
     """The file of a family: made here, made by an experiment, or laid beside the official data by the user."""
     folder = paths.features(track)
-    laid = paths.extra_features(track) / f"{name}.parquet"
+    laid = _laid(track, name)
     candidates = (folder / f"{name}.parquet", folder / f"{name}.ids.parquet", laid)
     for path in candidates:
         if path.is_file():

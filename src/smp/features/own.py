@@ -19,9 +19,11 @@ def read(path: Path, ids: pd.Index) -> pd.DataFrame:
     Posts that the file lacks become NaN; they and rows of no post are counted. Raises DataError for what is no feature.
     """
     table = _table(path)
-    key = next((c for c in ("post_id", "pid") if c in table.columns or c == table.index.name), None)
-    if key is None:
-        raise DataError(f"{path}: no column post_id or pid; add one that names the post of every row")
+    keys = [c for c in (*table.columns, table.index.name) if str(c).lower() in ("post_id", "pid")]
+    if len(keys) != 1:
+        there = f"columns {' and '.join(keys)}, which both name the post" if keys else "no column post_id or pid"
+        raise DataError(f"{path}: {there}; give it one that names the post of every row")
+    key = keys[0]
     table = table.reset_index() if key == table.index.name else table
     posts = pd.Index(plain_ids(pa.array(table.pop(key).astype("str"), pa.large_string())).to_pandas(), name="post_id")
     if not posts.is_unique:
@@ -30,6 +32,8 @@ def read(path: Path, ids: pd.Index) -> pd.DataFrame:
     if of_none == len(posts):
         example = f"{posts[0]!r} there" if len(posts) else "it has no rows"
         raise DataError(f"{path}: {key} names none of the posts ({example}, {ids[0]!r} in the official files)")
+    if table.shape[1] == 0:
+        raise DataError(f"{path}: no column beside {key}; add what is a feature")
     lacking = f"{(~ids.isin(posts)).sum()} of {len(ids)} posts without a row, left missing"
     print(f"{path}: {lacking}; {of_none} rows of no post, left out", file=sys.stderr)
     columns = {name: _feature(values, f"{path}: column {name}").set_axis(posts) for name, values in table.items()}
