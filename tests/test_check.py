@@ -82,6 +82,33 @@ def test_everything_is_reported(folders, capsys):
         assert words in told.out, words
 
 
+def test_pictures_without_ending_are_found_and_archives_are_named(folders, capsys):
+    (folders / "smpd_image" / "train" / "u" / "2.jpg").unlink()
+    (folders / "smpd_image" / "train" / "u" / "1.jpg").rename(folders / "smpd_image" / "train" / "u" / "1")
+    (folders / "smpd_image" / "SMP_train_images.zip").touch()
+    assert check.main(["image"]) == 0
+    told = capsys.readouterr().out
+    assert "1 ok, 3 missing, 0 unreadable" in told and "pictures found elsewhere than listed: 3" in told
+    assert "v/3; unpack SMP_train_images.zip there, or get it from https://smp-challenge.com" in told.replace(
+        "u/2", "v/3"
+    )
+
+
+def test_folders_spelt_otherwise_are_found(folders, tmp_path, monkeypatch, capsys):
+    (folders / "smpd_video").rename(folders / "SMPD-Video")
+    (folders / "video").mkdir()
+    (folders / "Image").mkdir()
+    assert check.main([]) == 0
+    assert f"video: official data in {folders / 'SMPD-Video'}" in capsys.readouterr().out
+    monkeypatch.setenv("SMP_INPUT", str(folders / "smpd_image"))
+    assert check.main([]) == 0
+    assert f"image: official data in {folders / 'smpd_image'}\n" in capsys.readouterr().out
+    (folders / "Image" / "more.json").touch()
+    monkeypatch.setenv("SMP_INPUT", str(folders))
+    assert check.main(["image"]) == 1
+    assert "Image: holds files, and" in capsys.readouterr().err
+
+
 def test_one_track_alone(folders, capsys):
     assert check.main(["video"]) == 0
     assert "image" not in capsys.readouterr().out
@@ -151,4 +178,4 @@ def test_tracks_that_have_no_folder_are_left_out_and_one_there_must_be(folders, 
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("SMP_INPUT", str(tmp_path / "empty"))
     assert check.main([]) == 1
-    assert "no track's folder" in capsys.readouterr().err
+    assert "no track's folder in SMP_INPUT (what lies there: nothing)" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from smp import catalog, paths, stages, submission, tracks
 from smp.disk.locks import release
@@ -116,7 +117,11 @@ def test_without_pictures_the_submission_is_made_of_what_needs_none(tmp_path, mo
     [fusion] = [s for s in left if s.name == "exp020_fusion"]
     assert fusion.arguments == ("--parents", *fusion.parents) and "exp010_lgbm" in fusion.parents
     assert not any(s.arguments for s in left if s != fusion)
+    (tmp_path / "7").write_bytes(b"no picture")
     assert not has_pictures(tmp_path)
+    Image.new("RGB", (4, 4)).save(tmp_path / "8", "JPEG")
+    assert has_pictures(tmp_path)
+    (tmp_path / "8").unlink()
     (tmp_path / "train" / "5@N1").mkdir(parents=True)
     (tmp_path / "train" / "5@N1" / "7.JPG").touch()
     assert has_pictures(tmp_path)

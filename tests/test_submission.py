@@ -1,5 +1,6 @@
 """Submission files: both official forms, and a checker that refuses each malformed file for the right reason."""
 
+import gzip
 import json
 import re
 
@@ -125,6 +126,10 @@ MALFORMED = {
     "misspelt header": (edit(lambda x: ["post_id,polularity_score", *x[1:]]), "header must be"),
     "columns swapped": (edit(lambda x: ["popularity_score,post_id", *x[1:]]), "header must be"),
     "semicolons": (edit(lambda x: [line.replace(",", ";") for line in x]), "semicolons between the columns"),
+    "quoted semicolons": (edit(lambda x: ['"post_id";"popularity_score"', *x[1:]]), "semicolons between the columns"),
+    "Excel's separator": (edit(lambda x: ["sep=,", *x]), "first line is Excel's sep="),
+    "gzip": (raw(lambda csv, js: (csv, gzip.compress(csv.read_bytes()))), "packed by gzip"),
+    "an old workbook": (raw(lambda csv, js: (csv, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")), "an old Excel workbook"),
     "a third field": (edit(lambda x: [x[0], x[1] + ",1", *x[2:]]), "row 1 has 3 fields"),
     "an empty line": (edit(lambda x: [*x[:3], "", *x[3:]]), "row 3 has 0 fields"),
     "a post missing": (edit(lambda x: x[:-1]), "1 test posts are missing"),
@@ -137,8 +142,8 @@ MALFORMED = {
     "an empty score": (scored(""), "not a finite number"),
     "infinity": (scored("inf"), "not a finite number"),
     "text": (scored("high"), "not a finite number"),
-    "a decimal comma": (scored('"5,1"'), "not a finite number"),
-    "Latin-1 bytes": (raw(lambda csv, js: (csv, b"post_id,popularity_score\n\xe9,5\n")), "codec"),
+    "a decimal comma": (scored('"5,1"'), "the score '5,1' is not a finite number, with a point"),
+    "Latin-1 bytes": (raw(lambda csv, js: (csv, b"post_id,popularity_score\n\xe9,5\n")), "save it as plain UTF-8"),
     "another ending": (lambda csv, js: csv.rename(csv.with_suffix(".txt")), r"must be a .csv file or a .json file"),
     "truncated JSON": (raw(lambda csv, js: (js, js.read_bytes()[:-40])), "line 1 column"),
     "a byte order mark": (raw(lambda csv, js: (csv, b"\xef\xbb\xbf" + csv.read_bytes())), "a byte order mark"),

@@ -57,7 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
         except (DataError, OSError) as error:
             problems.append(f"FATAL {one}: {error}")
     if not found and not problems:
-        problems = [f"FATAL: no track's folder in SMP_INPUT; see {paths.ROOT}/input/README.md for what goes there"]
+        there = ", ".join(sorted(p.name for p in paths.official(tracks.names()[0]).parent.iterdir())[:5]) or "nothing"
+        problems = [
+            f"FATAL: no track's folder in SMP_INPUT (what lies there: {there}); see {paths.ROOT}/input/README.md for what goes there"
+        ]
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

@@ -1,6 +1,7 @@
 """Every folder and every environment switch of the project; nothing else reads the environment."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -30,13 +31,29 @@ def use(folder: Path) -> None:
 def official(track: str) -> Path:
     """Folder of a track's official files, <track>/ or smpd_<track>/, whether or not it exists.
 
-    Raises DataError when SMP_INPUT names no folder.
+    Spelt in any way (SMPD-Video/), and one with files before an empty one; SMP_INPUT may name it itself. Raises
+    DataError when SMP_INPUT names no folder, or two are full.
     """
     chosen, folder = _input()
     if chosen not in ("", "demo") and not folder.is_dir():
         raise DataError(f"SMP_INPUT={folder}: no such folder; point it at the one that holds smpd_{track}/")
-    named = folder / track
-    return named if named.is_dir() else folder / f"smpd_{track}"
+    there = [p for p in sorted(folder.iterdir()) if p.is_dir()] if folder.is_dir() else []
+    found = [p for p in there if _is_of(p.name, track)]
+    full = [p for p in found if _holds_files(p)]
+    if len(full) > 1:
+        raise DataError(f"{full[0]}: holds files, and {full[1]} too; keep one folder of the track {track}")
+    if not found and _is_of(folder.name, track) and not any(p.name.lower().startswith("smpd") for p in there):
+        return folder
+    return next(iter(full or found), folder / f"smpd_{track}")
+
+
+def _is_of(name: str, track: str) -> bool:
+    plain = re.sub(r"[\W_]", "", name.lower())
+    return plain in (f"{prefix}{track}" for prefix in ("", "smp", "smpd"))
+
+
+def _holds_files(folder: Path) -> bool:
+    return folder.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in folder.iterdir())
 
 
 def weights() -> Path:
@@ -51,8 +68,7 @@ def is_demo(track: str) -> bool:
     """
     if chosen := _input()[0]:
         return chosen == "demo"
-    folder = official(track)
-    return not (folder.is_dir() and any(p.name != "README.md" and p.name[0] != "." for p in folder.iterdir()))
+    return not _holds_files(official(track))
 
 
 def is_there(track: str) -> bool:

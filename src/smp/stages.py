@@ -33,6 +33,7 @@ from smp.disk.store import check_writable, write_json
 from smp.errors import DataError, one_line_errors
 from smp.paths import ROOT
 from smp.scores import write_scores
+from smp.tracks import official
 from smp.tracks.load import data_name, ensure_data, fingerprint, media_key
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
@@ -106,7 +107,10 @@ def main(
     for track in used:
         announce(track)
         if not tracks.get(track).has_media(paths.data(track)):
-            print(f"  no picture in {paths.data(track)}: what is learnt from pictures is left out")
+            unpack = official.unpack(paths.data(track))  # as downloaded
+            print(
+                f"  no picture in {paths.data(track)}: what is learnt from pictures is left out{unpack and f'; {unpack}'}"
+            )
             stages = without_representations(stages, track)
     for room in map(tracks.get, used):
         if room.submission and any(s.name == room.final for s in stages):

@@ -25,6 +25,17 @@ from smp.oof import finished
 from smp.tracks.base import Data, Submission
 from smp.tracks.load import load_data
 
+PACKED = {  # by how the file begins
+    b"PK": "a zip or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls)",
+    b"\x1f\x8b": "packed by gzip",
+    b"BZh": "packed by bzip2",
+    b"\xfd7zXZ": "packed by xz",
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a rar archive",
+}
+
 
 def write(experiment: tyro.conf.Positional[str], track: str, score_column: str = "") -> list[Path]:
     """Write the submission files of a finished experiment: CSV, and JSON where the track has such a form; returns their
@@ -79,7 +90,9 @@ def problems(file: Path, track: str, data: Data, score_column: str = "") -> list
     """Everything that would have the file refused, a line each naming the row; empty for a good one."""
     form = _form(track, score_column)
     try:
-        ids, scores = _read(file, form)
+        ids, scores, written = _read(file, form)
+    except UnicodeDecodeError as error:
+        return [f"{file}: not text in UTF-8 ({error}); save it as plain UTF-8"]
     except (ValueError, OSError, csv.Error) as error:
         return [f"{file}: {error}"]
     found = []
@@ -96,7 +109,8 @@ def problems(file: Path, track: str, data: Data, score_column: str = "") -> list
     missing = wanted.difference(given, sort=False)
     if len(missing):
         found.append(f"{file}: {len(missing)} test posts are missing, the first is {missing[0]!r}")
-    report(~np.isfinite(scores), "the score is not a finite number")
+    if (bad := ~np.isfinite(scores)).any():
+        report(bad, f"the score {written[int(np.argmax(bad))]!r:.40} is not a finite number, with a point if any")
     return found
 
 
@@ -124,7 +138,7 @@ def check(file: tyro.conf.Positional[Path], track: str, score_column: str = "") 
     found = problems(file, track, data, score_column)
     if found:
         sys.exit("\n".join(found))
-    _, scores = _read(file, _form(track, score_column))
+    scores = _read(file, _form(track, score_column))[1]
     shares = [0, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1]
     columns = {"submission": pd.Series(scores), "training labels": pd.Series(data.labels[data.labelled])}
     table = pd.DataFrame({k: [*v.quantile(shares), v.mean(), v.std()] for k, v in columns.items()}).round(2)
@@ -147,13 +161,14 @@ def _label_range(data: Data) -> tuple[float, float]:
     return float(np.nanmin(data.labels)), float(np.nanmax(data.labels))
 
 
-def _read(file: Path, form: Submission) -> tuple[list[str], np.ndarray]:
-    """Ids and scores (NaN where not a number) of a submission file. Raises ValueError saying what is malformed."""
+def _read(file: Path, form: Submission) -> tuple[list[str], np.ndarray, list]:
+    """Ids, scores (NaN where not a number) and the scores as written. Raises ValueError saying what is malformed."""
     if kind := mistaken(file):
         raise ValueError(kind)
     content = file.read_bytes()
-    if content.startswith(b"PK"):
-        raise ValueError("a zip or an Excel workbook; save the table as CSV (UTF-8)")
+    for start, what in PACKED.items():
+        if content.startswith(start):
+            raise ValueError(f"{what}; save the table as CSV (UTF-8)")
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("UTF-16, as Excel's Unicode text; save it as plain UTF-8")
     if content.startswith(b"\xef\xbb\xbf"):
@@ -161,17 +176,19 @@ def _read(file: Path, form: Submission) -> tuple[list[str], np.ndarray]:
     if file.suffix == ".csv":
         rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
         header = [form.id_column, form.score_column]
-        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
-            if rows and rows[0] == [mark.join(header)]:
+        if rows and ",".join(rows[0]).startswith("sep="):
+            raise ValueError("the first line is Excel's sep=; delete it")
+        for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if rows and [cell.strip(' "') for cell in ",".join(rows[0]).split(mark)] == header:
                 raise ValueError(f"{name} between the columns; write commas, and points in the numbers")
         if not rows or rows[0] != header:
             raise ValueError(f"the header must be {','.join(header)}, found {','.join(rows[0]) if rows else 'nothing'}")
         uneven = next((i for i, row in enumerate(rows[1:], 1) if len(row) != 2), None)
         if uneven:
             raise ValueError(f"row {uneven} has {len(rows[uneven])} fields, not 2")
-        return [r[0] for r in rows[1:]], pd.to_numeric(pd.Series([r[1] for r in rows[1:]]), errors="coerce").to_numpy(
-            float
-        )
+        written = [row[1] for row in rows[1:]]
+        scores = pd.to_numeric(pd.Series(written), errors="coerce").to_numpy(float)
+        return [row[0] for row in rows[1:]], scores, written
     if file.suffix == ".json" and form.json_version:
         content = orjson.loads(content)
         if not isinstance(content, dict) or set(content) != {"version", "result", "external_data"}:
@@ -192,7 +209,7 @@ def _read(file: Path, form: Submission) -> tuple[list[str], np.ndarray]:
                 raise ValueError(f"row {i}: post_id must be a string")
         scores = [r["popularity_score"] for r in result]
         numbers = [s if isinstance(s, (int, float)) and not isinstance(s, bool) else np.nan for s in scores]
-        return [r["post_id"] for r in result], np.array(numbers, float)
+        return [r["post_id"] for r in result], np.array(numbers, float), scores
     raise ValueError("must be a .csv file" + (" or a .json file" if form.json_version else ""))
 
 

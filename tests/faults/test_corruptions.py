@@ -243,6 +243,13 @@ def by_split(folder: Path) -> None:
         path.rename(home / path.name)
 
 
+def beside_list(folder: Path, ending: str) -> None:
+    """The first picture of train, in its place with another ending."""
+    listed = folder / "smpd_image" / at(folder, "images").read_text().split("\n")[0]
+    listed.parent.mkdir(parents=True)
+    listed.with_suffix(ending).touch()
+
+
 FIRST = {"photo_firstdate"}
 MARKED = {"files with a byte order mark": 1}
 # name -> change, the counts it adds to those of sound files (None: some), the columns that then differ from theirs
@@ -377,6 +384,19 @@ HANDLED: dict[str, tuple[Change, dict[str, int | None], set[str]]] = {
     "image: a copy beside": (
         lambda f: shutil.copytree(at(f, "text").parent, f / "smpd_image" / "copy") and None,
         {},
+        set(),
+    ),
+    **{
+        f"image: pictures with the ending {ending!r}": (
+            lambda f, ending=ending: beside_list(f, ending),
+            {"pictures found elsewhere than listed": None},
+            {"image_path"},
+        )
+        for ending in ("", ".jfif", ".PNG")
+    },
+    "image: another label file that differs": (
+        lambda f: (f / "smpd_image" / "train_label.txt").write_text("1"),
+        {"copies of a file that differ and are not read": 1},
         set(),
     ),
     "image: blank class": (put("category", 0, "Concept", " "), {"Concept missing": 1}, {"concept"}),
@@ -521,6 +541,10 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     "image: date in another notation": (put("place", 1, "Postdate", "20150228"), ["row 2", "'20150228' is no date"]),
     "image: date -1": (put("place", 1, "Postdate", -1), ["row 2", "'-1' is no date"]),
     "image: date that is none": (put("place", 1, "Postdate", "2015-02-30 10:00:00"), ["row 2", "is no date"]),
+    "image: pictures of another kind": (
+        lambda f: beside_list(f, ".heic"),
+        [".heic: lies in the place of a listed file, and is none of .jpg"],
+    ),
     "image: pictures at other paths": (
         lambda f: (f / "smpd_image" / "all").mkdir() or (f / "smpd_image" / "all" / "1.jpg").touch(),
         ["holds pictures, such as all/1.jpg, but none where"],

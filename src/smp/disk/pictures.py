@@ -17,7 +17,7 @@ from smp.errors import DataError
 from smp.progress import progress
 
 MAX_PIXELS = 64_000_000  # more than any camera of the data set; a few kilobytes can claim billions
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # no EPS: Pillow hands that to Ghostscript
 ImageFile.LOAD_TRUNCATED_IMAGES = True
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is stricter
@@ -53,8 +53,9 @@ def load_rgb(path: Path) -> Image.Image | None:
 
 
 def has_pictures(folder: Path) -> bool:
-    """Whether a file below the folder is named like a picture."""
-    return next(below(folder, SUFFIXES), None) is not None
+    """Whether a file below the folder is named like a picture, or is one and its name has no ending."""
+    bare = (path for path in below(folder, ("",)) if not path.suffix and _row(folder.resolve(), str(path))[-1] == "ok")
+    return next(below(folder, SUFFIXES), None) is not None or next(bare, None) is not None
 
 
 def scan(folder: Path, image_paths: Sequence[str], workers: int = 16) -> pd.DataFrame:

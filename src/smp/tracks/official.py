@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,8 +48,11 @@ def index(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def locate(found: Mapping[str, list[Path]], names: Mapping[Key, str], site: str) -> dict[Key, Path]:
-    """The path of each named file that is there, by the same key; of copies the one beside most of the others.
+def locate(
+    found: Mapping[str, list[Path]], names: Mapping[Key, str], site: str, quirks: Counter | None = None
+) -> dict[Key, Path]:
+    """The path of each named file that is there, by the same key; of copies the one beside most of the others, and
+    others that differ are counted in `quirks`.
 
     Raises DataError where two differ and nothing says which is meant.
     """
@@ -61,16 +65,23 @@ def locate(found: Mapping[str, list[Path]], names: Mapping[Key, str], site: str)
             if other := next((path for path in others if not filecmp.cmp(first, path, shallow=False)), None):
                 raise DataError(f"{first}: there is another, and they differ: {other}; keep the one from {site}")
             located[key] = first
+            for other in set(paths) - {first, *others} if quirks is not None else ():
+                if not filecmp.cmp(first, other, shallow=False):
+                    quirks["copies of a file that differ and are not read"] += 1
     return located
 
 
 def needed(
-    folder: Path, names: Mapping[Key, str], site: str, optional: Mapping[Key, str] | None = None
+    folder: Path,
+    names: Mapping[Key, str],
+    site: str,
+    optional: Mapping[Key, str] | None = None,
+    quirks: Counter | None = None,
 ) -> dict[Key, Path]:
     """The path of each named file, wherever it lies below `folder`, and of each optional one that is there. Raises
     DataError that lists all missing ones."""
     found = index(folder)
-    located = locate(found, {**names, **(optional or {})}, site)
+    located = locate(found, {**names, **(optional or {})}, site, quirks)
     if lacking := [name for key, name in names.items() if key not in located]:
         raise missing(folder, found, lacking, site)
     return located
@@ -87,6 +98,13 @@ def missing(folder: Path, found: Mapping[str, list[Path]], names: Sequence[str],
         if there:
             remedy += f" (what lies there: {', '.join(sorted(map(str, there))[:5])}{' ...' * (len(there) > 5)})"
     return DataError(f"{folder}: missing {', '.join(names)}; {remedy}")
+
+
+def unpack(folder: Path) -> str:
+    """What to do with the archives that lie below a folder as they were downloaded; empty where there is none."""
+    names = [str((place / name).relative_to(folder)) for place, _, of in walk(folder, SIDE_BY_SIDE) for name in of]
+    zips = [name for name in names if name.lower().endswith(ARCHIVES)]
+    return f"unpack {', '.join(zips[:5])}{' ...' * (len(zips) > 5)} there" if zips else ""
 
 
 def folders(folder: Path) -> list[tuple[str, list[str]]]:
@@ -119,11 +137,9 @@ def placed(
     splits: paths such as train/<user>/<file>, by split; "" for none. A few files of each are looked for. Raises
     DataError where files of this kind lie there, and none where a path says so. what: pictures or videos.
     """
+    ways = {split: _way(folder, split, paths, suffixes, remedy) for split, paths in splits.items()}
     example = next((p for p in below(folder, suffixes) if p.relative_to(folder).parts[0] not in OPTIONAL), None)
-    if example is None:
-        return list(splits.values())
-    ways = {split: _way(folder, split, paths, suffixes) for split, paths in splits.items()}
-    if not any(ways.values()):  # none of the few: a part of the files may be there
+    if not any(ways.values()) and example:  # none of the few: a part of the files may be there
         named = [path for paths in splits.values() for path in paths.to_pylist() if path]
         with ThreadPoolExecutor(16) as pool:
             is_there = pool.map(lambda path: os.path.isfile(os.path.join(folder, path)), named, chunksize=1024)
@@ -140,31 +156,47 @@ def placed(
     return out
 
 
-def _way(folder: Path, split: str, paths: pa.Array, suffixes: Sequence[str]) -> tuple[str, str, str] | None:
-    """What to put for which start of the paths, and which ending: that by which most of a sample are found."""
+def _way(
+    folder: Path, split: str, paths: pa.Array, suffixes: Sequence[str], remedy: str
+) -> tuple[str, str, str | None] | None:
+    """What to put for which start of the paths, and which ending (None: theirs): that by which most of a sample are
+    found. Raises DataError where files of other endings lie in the places of all.
+    """
     named = paths.filter(pc.not_equal(paths, ""))
     sample = named.take(np.unique(np.linspace(0, len(named) - 1, 64).astype(int))) if len(named) else named
-    starts, best, most = [], None, 0
+    starts, ways, odd = [], Counter(), ""
     for place, names, _ in walk(folder, SIDE_BY_SIDE):
         home = "" if place == folder else f"{place.relative_to(folder)}/"
         starts += [(f"{split}/", f"{home}{name}/") for name in names if name.lower() == split]
         starts += [("", home), (f"{split}/", home)]
-    kinds = dict.fromkeys(["", *suffixes, *(s.upper() for s in suffixes)])
-    for ending in kinds:
-        for old, new in starts:
-            moved = _moved(sample[:: 4 if ending else 1], old, new, ending)
-            hits = sum(os.path.isfile(os.path.join(folder, path)) for path in moved.to_pylist())
-            if hits > most:
-                best, most = (old, new, ending), hits
-        if best:
-            return best
-    return None
+    endings = cache(_endings)  # of the files in a folder, by what is before
+    for old, new in dict.fromkeys(starts):
+        for path in _moved(sample, old, new, None).to_pylist():
+            stem, listed = os.path.splitext(os.path.join(folder, path))
+            there = endings(os.path.dirname(stem)).get(os.path.basename(stem), ())
+            known = [ending for ending in there if ending in (listed, "") or ending.lower() in suffixes]
+            ways.update((old, new, None if ending == listed else ending) for ending in known)
+            odd = odd or next((stem + ending for ending in there if ending not in known), "")
+    if odd and not ways:
+        what = f"lies in the place of a listed file, and is none of {', '.join(suffixes)}"
+        raise DataError(f"{odd}: {what}; convert what lies so, or {remedy}")
+    return max(ways, key=lambda way: (way[2] is None, ways[way]), default=None)
 
 
-def _moved(paths: pa.Array, old: str, new: str, ending: str) -> pa.Array:
+def _endings(folder: str) -> dict[str, list[str]]:
+    """The endings of the files in a folder by what is before."""
+    found: dict[str, list[str]] = {}
+    if os.path.isdir(folder):
+        with os.scandir(folder) as entries:
+            for stem, ending in sorted(os.path.splitext(entry.name) for entry in entries if entry.is_file()):
+                found.setdefault(stem, []).append(ending)
+    return found
+
+
+def _moved(paths: pa.Array, old: str, new: str, ending: str | None) -> pa.Array:
     moved = pc.if_else(pc.starts_with(paths, old), _joined(new, pc.utf8_slice_codeunits(paths, len(old))), paths)
-    if ending:
-        moved = pc.replace_substring_regex(moved, r"\.[^./]*$", ending)
+    if ending is not None:
+        moved = pc.replace_substring_regex(moved, r"(\.[^./]*)?$", ending, max_replacements=1)
     return pc.if_else(pc.equal(paths, ""), "", moved)
 
 

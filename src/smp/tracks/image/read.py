@@ -81,7 +81,7 @@ def read_new(folder: Path) -> tuple[Data, dict[str, int]]:
 
 def _read(folder: Path, splits: Sequence[str]) -> tuple[Data, dict[str, int]]:
     quirks: Counter[str] = Counter()
-    found = _locate(folder, splits)
+    found = _locate(folder, splits, quirks)
     raw = pa.concat_tables([_read_split(folder, split, found[split], quirks) for split in splits]).combine_chunks()
     ids, listed, of = raw["Pid"].to_pandas(), raw["image_path"].combine_chunks(), raw["split"].to_pandas().to_numpy()
     official.check_unique([(found[split]["additional"], ids[of == split]) for split in splits], "row", AGAIN)
@@ -95,7 +95,7 @@ def _read(folder: Path, splits: Sequence[str]) -> tuple[Data, dict[str, int]]:
 # --- which files ---
 
 
-def _locate(folder: Path, splits: Sequence[str] = SPLITS) -> dict[str, dict[str, Path]]:
+def _locate(folder: Path, splits: Sequence[str] = SPLITS, quirks: Counter | None = None) -> dict[str, dict[str, Path]]:
     """Paths of every file by split and role, each wherever it lies. Raises DataError that lists all missing ones."""
     found, located, missing = official.index(folder), {}, []
     for split in splits:
@@ -105,7 +105,7 @@ def _locate(folder: Path, splits: Sequence[str] = SPLITS) -> dict[str, dict[str,
             names["images"] = f"{split}_imgfile.txt"
         if split == "test":
             del names["label"]
-        located[split] = official.locate(found, names, SITE)
+        located[split] = official.locate(found, names, SITE, quirks)
         absent = [name for role, name in names.items() if role not in located[split]]
         if len(absent) == len(names):
             missing.append(f"{home.format(split)}/{absent[0]} and the {len(absent) - 1} files beside it")

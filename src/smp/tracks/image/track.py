@@ -10,6 +10,7 @@ from smp import paths
 from smp.disk import pictures
 from smp.features.shared import pick
 from smp.metrics import MAE, SRC, Task, absolute, even, mae, src
+from smp.tracks import official
 from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.image import demo
 from smp.tracks.image.exhibits import EXHIBITS
@@ -30,6 +31,8 @@ def media(folder: Path, posts: pd.DataFrame) -> Iterator[tuple[str, str]]:
     for kind in ("missing", "unreadable"):
         if counts[kind]:
             remedy = "" if paths.is_demo("image") else f"; get it from {SITE}"  # the demo's are so on purpose
+            if kind == "missing" and (unpack := official.unpack(folder)):
+                remedy = f"; {unpack}, or get it from {SITE}"
             yield "", f"{kind}, e.g. {folder / posts['image_path'][status == kind].iloc[0]}{remedy}"
 
 

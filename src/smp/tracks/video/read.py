@@ -33,7 +33,7 @@ KEYS = {"posts": POSTS, "users": ("uid", *COUNTS), "videos": VIDEOS, "popularity
 TEXTS = ("post_location", "post_text_language", "video_path", "vid", "video_ratio", "video_format", "music_title")
 LISTS = ("post_content", "post_suggested_words")
 NAME = "SMP-Video_anonymized_{}_{}.jsonl"
-SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi")
+SUFFIXES = (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".flv", ".mpg", ".mpeg", ".wmv", ".3gp", ".ts")
 CATEGORIES = (
     *("user_id", "category", "subcategory", "concept", "post_location", "post_text_language"),
     *("video_ratio", "video_format"),
@@ -61,7 +61,7 @@ def read_new(folder: Path) -> tuple[Data, dict[str, int]]:
 
 def _read(folder: Path, splits: Sequence[str]) -> tuple[Data, dict[str, int]]:
     quirks: Counter[str] = Counter()
-    found = _locate(folder, splits)
+    found = _locate(folder, splits, quirks)
     parts = {split: _read_split(folder, found, split, quirks) for split in splits}
     check_unique([(found["posts", split], part["post_id"]) for split, part in parts.items()], "line", AGAIN)
     listed = {split: pa.array(part["video_path"], pa.large_string()) for split, part in parts.items()}
@@ -72,11 +72,11 @@ def _read(folder: Path, splits: Sequence[str]) -> tuple[Data, dict[str, int]]:
     return data, {k: int(n) for k, n in quirks.items() if n}
 
 
-def _locate(folder: Path, splits: Sequence[str] = SPLITS) -> dict[tuple[str, str], Path]:
+def _locate(folder: Path, splits: Sequence[str] = SPLITS, quirks: Counter | None = None) -> dict[tuple[str, str], Path]:
     """Paths by (kind, split), each file wherever it lies. Raises DataError that lists all missing ones."""
     names = {(kind, split): NAME.format(kind, split) for kind in KEYS for split in splits}
     del names["popularity", "test"]
-    return official.needed(folder, names, SITE)
+    return official.needed(folder, names, SITE, quirks=quirks)
 
 
 def _read_split(folder: Path, files: dict[tuple[str, str], Path], split: str, quirks: Counter) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from smp.disk.pictures import check_inside
 from smp.features import text
 from smp.features.shared import pick, sentences
 from smp.metrics import MAPE, Task, mape
+from smp.tracks import official
 from smp.tracks.base import Family, Split, Submission, Track
 from smp.tracks.video import demo
 from smp.tracks.video.exhibits import EXHIBITS
@@ -30,7 +31,8 @@ def media(folder: Path, posts: pd.DataFrame) -> Iterator[tuple[str, str]]:
     named = [path for path in posts["video_path"] if path]
     check_inside(folder, named)
     found = sum((folder / path).is_file() for path in named)
-    yield "videos", f"{found:,} of {len(posts):,} files there (none is needed)"
+    unpack = official.unpack(folder) if found < len(named) else ""
+    yield "videos", f"{found:,} of {len(posts):,} files there (none is needed){unpack and f'; {unpack}'}"
 
 
 FAMILIES = {
