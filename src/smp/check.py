@@ -58,9 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             problems.append(f"FATAL {one}: {error}")
     if not found and not problems:
         there = ", ".join(sorted(p.name for p in paths.official(tracks.names()[0]).parent.iterdir())[:5]) or "nothing"
-        problems = [
-            f"FATAL: no track's folder in SMP_INPUT (what lies there: {there}); see {paths.ROOT}/input/README.md for what goes there"
-        ]
+        where = f"no track's folder in SMP_INPUT (what lies there: {there})"
+        problems = [f"FATAL: {where}; see {paths.ROOT}/input/README.md for what goes there"]
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

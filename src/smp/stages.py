@@ -108,9 +108,8 @@ def main(
         announce(track)
         if not tracks.get(track).has_media(paths.data(track)):
             unpack = official.unpack(paths.data(track))  # as downloaded
-            print(
-                f"  no picture in {paths.data(track)}: what is learnt from pictures is left out{unpack and f'; {unpack}'}"
-            )
+            said = "what is learnt from pictures is left out" + (unpack and f"; {unpack}")
+            print(f"  no picture in {paths.data(track)}: {said}")
             stages = without_representations(stages, track)
     for room in map(tracks.get, used):
         if room.submission and any(s.name == room.final for s in stages):

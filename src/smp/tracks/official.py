@@ -188,8 +188,10 @@ def _endings(folder: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     if os.path.isdir(folder):
         with os.scandir(folder) as entries:
-            for stem, ending in sorted(os.path.splitext(entry.name) for entry in entries if entry.is_file()):
-                found.setdefault(stem, []).append(ending)
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file():  # a loop of links is none
+                    stem, ending = os.path.splitext(entry.name)
+                    found.setdefault(stem, []).append(ending)
     return found
 
 
