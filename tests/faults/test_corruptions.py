@@ -687,11 +687,14 @@ CANNOT = (OSError, ValueError, LookupError, TypeError, AttributeError, Assertion
 UNDOES = {  # all other refused changes last, whatever else is done to the file
     "image: a list for a title": "image: no title anywhere",
     "image: missing key": "image: one class",
+    "image: escapes in an id": "image: one user",
+    **{name: "video: no words anywhere" for name in REFUSED if "post_content" in name or "suggested_words" in name},
 }
+ALONE = {n for n in CHANGES if "pictures" in n or n == "image: another label file that differs"}  # undo each other
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(names=st.lists(st.sampled_from(sorted(CHANGES)), min_size=2, max_size=5, unique=True))
+@given(names=st.lists(st.sampled_from(sorted(CHANGES.keys() - ALONE)), min_size=2, max_size=5, unique=True))
 def test_any_combination_is_read_or_refused_with_one_line(good, names):
     """Refused if, and only if, it holds a refused change that nothing later undoes."""
     with tempfile.TemporaryDirectory() as temporary:
