@@ -177,9 +177,11 @@ def _names(track: str) -> set[str]:
 
 
 def _reads(track: str, name: str, path: Path) -> bool:
-    """Whether the family is made from that file."""
+    """Whether the family is made from that file, or of items whose official files it is one of."""
     family = _families(track).get(name)
-    return bool(family and family.inputs and path in family.inputs())
+    if family is None:
+        return False
+    return path in (family.inputs() if family.inputs else tracks.get(track).files(paths.data(track)))
 
 
 def _locate(track: str, name: str) -> Path:
