@@ -467,6 +467,28 @@ def moments(values: pd.Series) -> np.ndarray:
     return np.where(given, found, np.datetime64("NaT", "s"))
 
 
+def in_seconds(values: pd.Series) -> pd.Series:
+    """As text, milliseconds since 1970 in whole seconds."""
+    number = numbers(values)
+    return values.astype("str").mask(np.abs(number) > 1e11, pd.Series(number // 1000, values.index).astype("str"))
+
+
+def vectors(column: pd.Series) -> np.ndarray:
+    """(n, d) float32 of a column of numbers, or of vectors of one length, NaN where there is none; no columns of
+    anything else.
+    """
+    with np.errstate(over="ignore"):
+        if pd.api.types.is_numeric_dtype(column):
+            is_flag = pd.api.types.is_bool_dtype(column)  # of a feature 0 and 1
+            found = column.to_numpy(np.float64, na_value=np.nan) if is_flag else numbers(column)
+            return found.astype(np.float32)[:, None]
+        rows = [np.asarray(value) for value in column]
+        width = max((v.size for v in rows if v.ndim and v.dtype.kind in "fiub"), default=0)
+        blank = np.full(width, np.nan, np.float32)
+        filled = [v.ravel() if v.size == width and v.ndim else blank for v in rows]
+        return np.array(filled, np.float32).reshape(len(column), width)
+
+
 def is_blank(column: pa.Array) -> pa.Array:
     return pc.equal(pc.utf8_trim_whitespace(pc.fill_null(column, "")), "")
 

@@ -176,9 +176,7 @@ def _why_none(table: pd.DataFrame, when: pd.Series, crawled: pd.Series) -> str:
 
 def _moments(values: pd.Series) -> np.ndarray:
     """(n,) datetime64[s]: as official.moments, of milliseconds since 1970, and as Twitter writes them."""
-    number = official.numbers(values)
-    is_ms = np.abs(number) > 1e11
-    text = values.astype("str").mask(is_ms, pd.Series(number // 1000, values.index).astype("str"))
+    text = official.in_seconds(values)
     found = official.moments(text)
     if not np.isnat(found).any():
         return found

@@ -148,17 +148,10 @@ def _names(column: pd.Series) -> pd.Series:
     return plain.where(plain != "").astype("str")
 
 
-def _moments(text: pd.Series) -> np.ndarray:
-    """(n,) datetime64[s]: of unix seconds or milliseconds, or of dates."""
-    number = official.numbers(text)
-    shorter = pd.Series(number // 1000, text.index).astype("str")
-    return official.moments(text.mask(np.abs(number) > 1e11, shorter))
-
-
 def _videos(path: Path, quirks: Counter) -> pd.DataFrame:
     """By video: time, user_id and what is known at publishing."""
     table = _table(path, ("video", "publish_time"))
-    time = pd.Series(_moments(table["publish_time"]), table.index).dt.tz_localize("UTC")
+    time = pd.Series(official.moments(official.in_seconds(table["publish_time"])), table.index).dt.tz_localize("UTC")
     good = table["video"].notna() & time.notna()
     if not good.any():
         raise _none(path, table[["video", "publish_time"]], "an id and unix seconds, or a date as 2025-01-31 12:00:00")
@@ -229,7 +222,9 @@ def _content(paths: list[Path], ids: pd.Index, quirks: Counter) -> pd.DataFrame:
             raise DataError(f"{path}: no column names a video, such as {ids[0]!r}; call one video")
         row = pd.Index(names[key].drop_duplicates()).get_indexer(ids)
         table = table[~names[key].duplicated()]
-        values = np.concatenate([_values(table[c]) for c in table if c != key] or [np.empty((len(table), 0))], axis=1)
+        values = np.concatenate(
+            [official.vectors(table[c]) for c in table if c != key] or [np.empty((len(table), 0))], axis=1
+        )
         if not values.shape[1]:
             raise DataError(
                 f"{path}: no numbers beside {key}; write a column a number, or one of vectors, or delete it"
@@ -245,14 +240,3 @@ def _may_name(column: pd.Series) -> bool:
     """Whether a column holds text or whole numbers."""
     is_text = pd.api.types.is_string_dtype(column) or isinstance(column.dtype, pd.CategoricalDtype)
     return is_text or pd.api.types.is_integer_dtype(column)
-
-
-def _values(column: pd.Series) -> np.ndarray:
-    """(n, d) float32 of a column of numbers, or of vectors of one length; no columns of anything else."""
-    with np.errstate(over="ignore"):
-        if pd.api.types.is_numeric_dtype(column):
-            return column.to_numpy(np.float64, na_value=np.nan).astype(np.float32)[:, None]
-        vectors = [np.asarray(value) for value in column]
-        width = max((v.size for v in vectors if v.ndim and v.dtype.kind in "fiu"), default=0)
-        blank = np.full(width, np.nan, np.float32)
-        return np.array([v.ravel() if v.size == width and v.ndim else blank for v in vectors], np.float32)

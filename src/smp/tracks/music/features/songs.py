@@ -102,7 +102,7 @@ def _by_track(items: pd.DataFrame, table: pd.DataFrame, name: str, source: objec
         row = pd.Index(names[key].drop_duplicates()).get_indexer(items.index)
         table = table[~names[key].duplicated()]
         for c, column in table.items():
-            found = _values(column) if c != key else np.empty((len(table), 0), np.float32)
+            found = official.vectors(column) if c != key else np.empty((len(table), 0), np.float32)
             found = np.where(row[:, None] >= 0, found[row], np.float32(np.nan))
             there |= np.isfinite(found).any(axis=1)
             many = f"{name}_{c}_{{}}" if found.shape[1] > 1 else f"{name}_{c}"
@@ -112,17 +112,3 @@ def _by_track(items: pd.DataFrame, table: pd.DataFrame, name: str, source: objec
 
 def _is_plain(column: pd.Series) -> bool:
     return column.dtype != object or not len(column) or isinstance(column.iloc[0], str | int)
-
-
-def _values(column: pd.Series) -> np.ndarray:
-    """(n, d) float32 of a column of numbers or of vectors of one length; no columns of anything else."""
-    if not _is_plain(column):
-        vectors = [np.asarray(v, np.float32).reshape(-1) if v is not None and np.ndim(v) else None for v in column]
-        width = max((len(v) for v in vectors if v is not None), default=0)
-        blank = np.full(width, np.nan, np.float32)
-        return np.array([v if v is not None and len(v) == width else blank for v in vectors], np.float32)
-    if not pd.api.types.is_numeric_dtype(column):
-        return np.empty((len(column), 0), np.float32)
-    with np.errstate(over="ignore"):
-        found = official.numbers(column) if column.dtype != bool else column.to_numpy(np.float64)
-    return found.astype(np.float32)[:, None]
